@@ -1,6 +1,6 @@
 """Hodgkin-Huxley cells in JAX, Jaxley or PyTorch: python cells.py jax|jaxley|eager|compile [forward]
 
-Exponential Euler in single precision, dt 0.025 ms: 10 000 cells for 200 steps, as the row cells-10000 of `granule bench`; and unless
+Exponential Euler in single precision, dt 0.025 ms: 10 000 cells for 2 000 steps, as the row cells-10000 of `granule bench`; and unless
 `forward` is asked for, 1 000 cells for 100 steps with the gradient by four parameters, as benches/cells.rs. Medians of five
 runs; of the first in million cell-steps a second. Jaxley has channels of its own and moves the voltage by backward Euler.
 """
@@ -123,8 +123,8 @@ def median(run):
 peer = sys.argv[1]
 peers = {"jax": with_jax, "jaxley": with_jaxley}
 forward, slope = peers[peer]() if peer in peers else with_torch(peer == "compile")
-seconds = median(lambda: forward(10_000, 200))
-print(f"{10_000 * 200 / seconds / 1e6:.1f}")
+seconds = median(lambda: forward(10_000, 2000))
+print(f"{10_000 * 2000 / seconds / 1e6:.1f}")
 if slope is None or sys.argv[2:] == ["forward"]:
     sys.exit()
 alone, both = median(lambda: forward(1_000, 100)), median(lambda: slope(1_000, 100))

@@ -175,8 +175,8 @@ fn lines(error: &anyhow::Error) -> Vec<String> {
 /// A panic is a bug of ours: say so with what a report needs, instead of a backtrace.
 pub fn install_panic_hook() {
     std::panic::set_hook(Box::new(|panic| {
-        // The failure of a device, or of the reader of a damaged file, which is reported where it is answered for.
-        if granule::device::answers_for(panic) || granule::data::decoding::answers_for_panics() {
+        // The failure of a device, or of a library that panics at a damaged file, which is reported where it is answered for.
+        if granule::device::answers_for(panic) || granule::io::answers_for_panics() {
             return;
         }
         let message = panic.payload_as_str().unwrap_or("no message");

@@ -2,6 +2,7 @@
 #![warn(missing_docs)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+mod answered;
 pub mod budget;
 pub mod content;
 mod document;
@@ -19,6 +20,7 @@ pub mod watch;
 pub mod words;
 mod write;
 
+pub use answered::{answered, answers_for_panics};
 pub use budget::MemoryError;
 pub use document::{DocumentError, from_json, from_toml};
 pub use error::FileError;

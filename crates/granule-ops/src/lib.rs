@@ -72,6 +72,19 @@ pub(crate) fn first_order(operation: &str) -> ! {
     panic!("{operation}: a gradient of a gradient is not defined, Burn's autodiff is first-order")
 }
 
+/// Whether the tensors of a device lie in host memory.
+#[cfg(feature = "capture")]
+pub(crate) fn is_host(device: &burn::tensor::Device) -> bool {
+    #[cfg(any(feature = "flex", feature = "ndarray"))]
+    let is_host = host::is_host(device);
+    #[cfg(not(any(feature = "flex", feature = "ndarray")))]
+    let is_host = {
+        let _ = device;
+        false
+    };
+    is_host
+}
+
 /// Whether a tensor lives in host memory and has a type that the kernels here serve, so that reading it waits for nothing.
 pub fn is_on_host<const D: usize>(x: &burn::tensor::Tensor<D>) -> bool {
     #[cfg(any(feature = "flex", feature = "ndarray"))]

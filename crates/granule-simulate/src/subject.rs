@@ -32,11 +32,6 @@ pub(super) enum Firing {
 }
 
 impl Firing {
-    /// Whether the model counts its spikes.
-    pub(super) fn is_counted(&self) -> bool {
-        matches!(self, Self::Counted { .. })
-    }
-
     /// The variables that are read, in the order of their fields.
     pub(super) fn reads(&self) -> Vec<usize> {
         match self {

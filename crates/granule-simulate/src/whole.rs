@@ -10,7 +10,7 @@ use granule_io::budget;
 use super::record::{Fired, SpikeReader};
 use super::run::{Driven, Experiment, Ran};
 use super::stimulus::Stimulus;
-use super::subject::{Body, Subject};
+use super::subject::{Body, Firing, Subject};
 use granule_dynamics::whole::{See, Seen, WholeRun, WholeSteps};
 use granule_dynamics::{CHECK_EVERY, Clock, DynamicsError, Grid, State, failure};
 
@@ -27,7 +27,20 @@ struct Watch {
     reader: usize,
     /// How long after the beginning of the whole's step, ms.
     after: f64,
-    variables: usize,
+    /// How much is seen for it.
+    things: usize,
+    how: Looking,
+}
+
+/// What of it is kept.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Looking {
+    /// All voltages.
+    Everywhere,
+    /// The voltages before and after the step, where they crossed the threshold.
+    AtCrossings,
+    /// What counts spikes, where there are any.
+    AtCounts,
 }
 
 /// The recorded step of an experiment.
@@ -56,6 +69,8 @@ impl Whole {
         let step = |body: &Body, clock: Clock, state: &State, input: Option<&Tensor<2>>| {
             let (mut found, mut seen) = (Vec::new(), Vec::new());
             let mut taken = 0;
+            // Of levels is not known what they were before each of their steps.
+            let before = matches!(body, Body::One(_)).then_some(state);
             let mut see = |level: usize, time: f64, own: &State| {
                 taken += 1;
                 if taken > MOST_LEVEL_STEPS {
@@ -64,13 +79,23 @@ impl Whole {
                 }
                 let readers = subject.firing.iter().enumerate();
                 for (reader, (_, firing)) in readers.filter(|(_, (of, _))| *of == level) {
-                    let read = firing.reads();
+                    let read = firing.reads().into_iter();
+                    let read = read.map(|variable| own[variable].clone());
+                    let (how, things) = match (firing, before) {
+                        (Firing::Threshold(threshold), Some(before)) => (
+                            Looking::AtCrossings,
+                            crossings(*threshold, before[0].clone(), own[0].clone()).to_vec(),
+                        ),
+                        (Firing::Threshold(_), None) => (Looking::Everywhere, read.collect()),
+                        (Firing::Counted { .. }, _) => (Looking::AtCounts, read.collect()),
+                    };
                     found.push(Watch {
                         reader,
                         after: time - clock.time,
-                        variables: read.len(),
+                        things: things.len(),
+                        how,
                     });
-                    seen.extend(read.into_iter().map(|variable| own[variable].clone()));
+                    seen.extend(things);
                 }
                 Ok(())
             };
@@ -112,14 +137,12 @@ impl Whole {
         let dynamics = of.subject.body.dynamics();
         let mut see = vec![See::Every(ran.recorder.every()); self.kept];
         for watch in &self.watches {
-            // Of spikes that are counted only those that there are.
             let first = see.len();
-            let how = if of.subject.firing[watch.reader].1.is_counted() {
-                See::Where(first)
-            } else {
-                See::Every(1)
+            let how = match watch.how {
+                Looking::Everywhere => See::Every(1),
+                Looking::AtCrossings | Looking::AtCounts => See::Where(first),
             };
-            see.extend(vec![how; watch.variables]);
+            see.extend(vec![how; watch.things]);
         }
         let script = self.steps.script();
         let columns: usize = script.seen().iter().chain(&script.given()).sum();
@@ -206,7 +229,7 @@ impl Whole {
         let mut watched = watched.into_iter();
         let mut parts: Vec<(&Watch, Vec<Seen>)> = Vec::new();
         for watch in &self.watches {
-            parts.push((watch, watched.by_ref().take(watch.variables).collect()));
+            parts.push((watch, watched.by_ref().take(watch.things).collect()));
         }
         for (index, (_, reader)) in ran.readers.iter_mut().enumerate() {
             let (own, others) = parts
@@ -215,6 +238,10 @@ impl Whole {
             parts = others;
             match reader {
                 _ if own.is_empty() => {}
+                SpikeReader::Crossings(detector) if own[0].0.how == Looking::AtCrossings => {
+                    let found = own.into_iter().flat_map(|(_, seen)| crossed(seen, grid));
+                    detector.take_crossings(self.cells(index), found);
+                }
                 SpikeReader::Crossings(detector) => {
                     let times = (first..done).flat_map(|step| {
                         own.iter()
@@ -239,10 +266,31 @@ impl Whole {
             if watch.reader == reader {
                 return seen[first];
             }
-            first += watch.variables;
+            first += watch.things;
         }
         0
     }
+}
+
+/// Where voltages cross a threshold upwards in a step, as 1 there and 0 elsewhere, and what they are before and after it.
+fn crossings(threshold: f64, before: Tensor<2>, after: Tensor<2>) -> [Tensor<2>; 3] {
+    let above = after.clone().greater_equal_scalar(threshold);
+    let crossed = before.clone().lower_scalar(threshold).bool_and(above);
+    [after.zeros_like().mask_fill(crossed, 1.0), before, after]
+}
+
+/// The same of those that crossed it, each with its cell and the times.
+fn crossed(seen: Vec<Seen>, grid: &Grid) -> impl Iterator<Item = (usize, [(f64, f64); 2])> + '_ {
+    let mut seen = seen.into_iter();
+    let [mask, before, after] = [(); 3].map(|()| seen.next().unwrap_or_default());
+    let values = before.values.into_iter().zip(after.values);
+    mask.places
+        .into_iter()
+        .zip(values)
+        .map(move |((step, cell), (before, after))| {
+            let times = [grid.time(step), grid.time(step + 1)];
+            (cell, [(times[0], before), (times[1], after)])
+        })
 }
 
 /// What was seen at several times in each step, in the order of time.

@@ -26,7 +26,6 @@ pub use found::{Found, Numbers, Suggestion};
 pub use inspect::{Inspection, inspect};
 pub use repeats::Repeat;
 pub use series::{BinPlace, Series};
-pub use store::answers_for_panics;
 
 use crate::arrays::{Outputs, TargetKind, named_classes};
 pub use crate::division::apart;

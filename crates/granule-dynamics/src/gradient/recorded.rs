@@ -14,13 +14,12 @@ use std::collections::HashMap;
 use std::fmt::Write;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Range;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::optim::GradientsParams;
 use burn::tensor::{DType, Device, Tensor, TensorData};
-use granule_io::budget;
+use granule_io::{answered, budget};
 use granule_ops::script::{
     self, Given, Recorded, Saved, Script, See, Slopes, Unrecorded, record_once,
 };
@@ -313,9 +312,7 @@ impl BothWays {
             })
         };
         // Burn's autodiff refuses some operations on what is recorded by a panic.
-        let recorded = catch_unwind(AssertUnwindSafe(|| {
-            record_once(dtype, &after, &given, step)
-        }));
+        let recorded = answered(|| record_once(dtype, &after, &given, step));
         let refused = |_| {
             Err(Unrecorded::Unknown(
                 "a gradient that Burn does not record".into(),
@@ -401,7 +398,9 @@ fn inputs<I: Input + ?Sized>(
     shape: Option<[usize; 2]>,
     steps: Range<usize>,
 ) -> Result<Option<Vec<f64>>, DynamicsError> {
-    let mut all = Vec::new();
+    let width = shape.map_or(0, |[rows, columns]| rows.saturating_mul(columns));
+    let numbers = width.saturating_mul(steps.len());
+    let mut all = budget::with_capacity(numbers, "the inputs of a run for its gradient")?;
     for step in steps {
         match (run.input.at(run.grid.clock(step)), shape) {
             (None, None) => {}
@@ -478,7 +477,12 @@ impl Forward {
         let count = run.grid.steps();
         let (mut kept, length) = match segments(run.memory, count) {
             None => (States::All(steps.room(count)?), count),
-            Some((outer, _)) => (States::Begins(Vec::new()), count.div_ceil(outer).max(1)),
+            Some((outer, _)) => {
+                let widths: usize = steps.forward.script().states().iter().sum();
+                let numbers = outer.saturating_mul(widths);
+                budget::ask_for::<f64>("the states of a run for its gradient", numbers)?;
+                (States::Begins(Vec::new()), count.div_ceil(outer).max(1))
+            }
         };
         let see = steps.see(Some(run.every), matches!(kept, States::All(_)));
         let [rows, columns] = first.dims();

@@ -114,6 +114,24 @@ impl SpikeDetector {
         self.crossings.take(times, voltages, width);
     }
 
+    /// The next crossings, of so many cells: of each its cell, and time and sample before and after it. No others are looked for.
+    pub fn take_crossings(
+        &mut self,
+        cells: usize,
+        found: impl IntoIterator<Item = (usize, [(f64, f64); 2])>,
+    ) {
+        self.flush();
+        let Crossings {
+            threshold, spikes, ..
+        } = &mut self.crossings;
+        spikes.resize(cells, Spikes::default());
+        for (cell, [before, after]) in found {
+            if let Some(spikes) = spikes.get_mut(cell) {
+                spikes.cross(*threshold, before, after);
+            }
+        }
+    }
+
     /// The spikes of each cell so far, row by row of the batch.
     ///
     /// # Errors
@@ -217,6 +235,26 @@ mod tests {
         let recorded = spikes(&times, traces, 0.3).unwrap();
         assert_eq!(detector.finish().unwrap(), recorded);
         assert!(recorded.iter().all(|cell| cell.times.len() == 5));
+    }
+
+    #[test]
+    fn crossings_that_are_known_are_those_of_the_trace() {
+        let (times, traces) = waves();
+        let expected = spikes(&times, traces.clone(), 0.3).unwrap();
+        let values = host(traces).unwrap();
+        let mut detector = SpikeDetector::new(0.3);
+        for step in 1..times.len() {
+            let sample = |step: usize, cell: usize| (times[step], values[3 * step + cell]);
+            let crossed =
+                |cell: &usize| sample(step - 1, *cell).1 < 0.3 && sample(step, *cell).1 >= 0.3;
+            let found = (0..3).filter(crossed);
+            let found = found.map(|cell| (cell, [sample(step - 1, cell), sample(step, cell)]));
+            detector.take_crossings(3, found.collect::<Vec<_>>());
+        }
+        assert_eq!(detector.finish().unwrap(), expected);
+        let mut silent = SpikeDetector::new(0.3);
+        silent.take_crossings(4, []);
+        assert_eq!(silent.finish().unwrap(), vec![Spikes::default(); 4]);
     }
 
     #[test]

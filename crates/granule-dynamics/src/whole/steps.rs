@@ -96,7 +96,7 @@ impl WholeSteps {
         let given: Vec<[usize; 2]> = input.into_iter().collect();
         let (mut make, mut made) = (Some(dynamics), None);
         let mut sources: Vec<Vec<(usize, Arc<Numbers>)>> = Vec::new();
-        let script = record(dtype, &states, &given, |index, device, x, u| {
+        let script = record((&device, dtype), &states, &given, |index, device, x, u| {
             let dynamics = match (&made, make.take()) {
                 (Some(made), _) => made,
                 (None, Some(make)) => made.insert(make(device)?),

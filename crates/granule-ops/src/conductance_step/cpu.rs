@@ -5,28 +5,50 @@ use super::program::{
 };
 use super::sweep::{Block, Body};
 use super::{Layout, RateCurve};
-use crate::firing_rate::elementary::Elementary;
+use crate::firing_rate::elementary::{Elementary, polynomial};
 
 /// The arithmetic of blocks.
-pub(super) trait Number: Elementary {
+pub(crate) trait Number: Elementary {
     /// Below it `B′` is computed from its series, whose error is then that of the number format.
     const SMALL: Self;
     /// Likewise for `φ₁′`.
     const TINY: Self;
     /// The lowest concentration of which a logarithm is taken.
     const LOWEST: Self;
+    /// Up to here [`phi1_near_zero`](Self::phi1_near_zero) is exact to less than half a unit in the last place.
+    const NEAR_ZERO: Self;
 
     fn logarithm(self) -> Self;
+
+    /// `(eᶻ − 1)/z = Σ zᵏ/(k + 1)!`, whose next term is `z⁸/9!` in f32 and `z¹⁴/15!` in f64.
+    fn phi1_near_zero<const FUSED: bool>(self) -> Self;
+}
+
+/// `1/(k + 1)!`
+const fn factorials<const N: usize>() -> [f64; N] {
+    let mut all = [1.0; N];
+    let mut k = 1;
+    while k < N {
+        all[k] = all[k - 1] / (k + 1) as f64;
+        k += 1;
+    }
+    all
 }
 
 impl Number for f32 {
     const SMALL: Self = 0.25;
     const TINY: Self = 0.05;
     const LOWEST: Self = 1e-30;
+    const NEAR_ZERO: Self = 0.5;
 
     #[inline(always)]
     fn logarithm(self) -> Self {
         self.ln()
+    }
+
+    #[inline(always)]
+    fn phi1_near_zero<const FUSED: bool>(self) -> Self {
+        polynomial::<FUSED, 8, Self>(self, const { factorials::<8>() }.map(|c| c as f32))
     }
 }
 
@@ -34,10 +56,16 @@ impl Number for f64 {
     const SMALL: Self = 0.01;
     const TINY: Self = 1e-3;
     const LOWEST: Self = 1e-30;
+    const NEAR_ZERO: Self = 0.5;
 
     #[inline(always)]
     fn logarithm(self) -> Self {
         self.ln()
+    }
+
+    #[inline(always)]
+    fn phi1_near_zero<const FUSED: bool>(self) -> Self {
+        polynomial::<FUSED, 14, Self>(self, const { factorials::<14>() })
     }
 }
 
@@ -59,52 +87,104 @@ pub(super) fn phi1<T: Number>(z: T, below: T) -> T {
     if z == T::ZERO { T::ONE } else { below / z }
 }
 
-/// What a program reads, and its constants.
-#[derive(Clone, Copy)]
-pub(super) struct Given<'a, T, const N: usize> {
-    pub(super) reads: &'a [&'a Block<T, N>; MOST_READS],
-    pub(super) constants: &'a [Block<T, N>],
+/// The constants of a program.
+pub(super) trait Constants<T, const N: usize>: Copy {
+    type One: Constant<T>;
+
+    fn one(self, index: usize) -> Self::One;
 }
 
-impl<T: Number, const N: usize> Given<'_, T, N> {
+/// A constant of some elements.
+pub(super) trait Constant<T>: Copy {
+    fn at(self, element: usize) -> T;
+}
+
+/// The same for all elements.
+#[derive(Clone, Copy)]
+pub(super) struct Same<T>(T);
+
+impl<T: Copy> Constant<T> for Same<T> {
+    #[inline(always)]
+    fn at(self, _: usize) -> T {
+        self.0
+    }
+}
+
+impl<T: Copy, const N: usize> Constant<T> for &Block<T, N> {
+    #[inline(always)]
+    fn at(self, element: usize) -> T {
+        self.0[element]
+    }
+}
+
+impl<T: Copy, const N: usize> Constants<T, N> for &[T] {
+    type One = Same<T>;
+
+    #[inline(always)]
+    fn one(self, index: usize) -> Same<T> {
+        Same(self[index])
+    }
+}
+
+impl<'a, T: Copy, const N: usize> Constants<T, N> for &'a [Block<T, N>] {
+    type One = &'a Block<T, N>;
+
+    #[inline(always)]
+    fn one(self, index: usize) -> &'a Block<T, N> {
+        &self[index]
+    }
+}
+
+/// What a program reads, and its constants.
+#[derive(Clone, Copy)]
+pub(super) struct Given<'a, T, C, const N: usize> {
+    pub(super) reads: &'a [&'a [T; N]; MOST_READS],
+    pub(super) constants: C,
+}
+
+impl<T: Number, C: Constants<T, N>, const N: usize> Given<'_, T, C, N> {
     /// Scale, shift and steepness.
     #[inline(always)]
-    pub(super) fn term(&self, at: usize) -> [&Block<T, N>; 3] {
-        [0, 1, 2].map(|i| &self.constants[at + i])
+    pub(super) fn term(&self, at: usize) -> [C::One; 3] {
+        [0, 1, 2].map(|i| self.constants.one(at + i))
     }
 }
 
 /// `scale · f(z)`
 #[inline(always)]
-fn term<T: Number, const FUSED: bool, const N: usize>(
+fn term<T: Number, C: Constant<T>, const FUSED: bool, const N: usize>(
     curve: RateCurve,
-    x: &Block<T, N>,
-    [scale, shift, steepness]: [&Block<T, N>; 3],
+    x: &[T; N],
+    [scale, shift, steepness]: [C; 3],
     value: &mut Block<T, N>,
 ) {
-    let z = |i: usize| steepness[i] * (x[i] + shift[i]);
+    let z = |i: usize| steepness.at(i) * (x[i] + shift.at(i));
     match curve {
-        RateCurve::Constant => *value = *scale,
+        RateCurve::Constant => {
+            for i in 0..N {
+                value[i] = scale.at(i);
+            }
+        }
         RateCurve::Bernoulli => {
             for i in 0..N {
                 let z = z(i);
-                value[i] = scale[i] * bernoulli(z, z.exponential_minus_one::<FUSED>());
+                value[i] = scale.at(i) * bernoulli(z, z.exponential_minus_one::<FUSED>());
             }
         }
         RateCurve::Exponential => {
             for i in 0..N {
-                value[i] = scale[i] * z(i).exponential::<FUSED>();
+                value[i] = scale.at(i) * z(i).exponential::<FUSED>();
             }
         }
         RateCurve::Sigmoid => {
             for i in 0..N {
-                value[i] = scale[i] * (-z(i)).sigmoid::<FUSED>();
+                value[i] = scale.at(i) * (-z(i)).sigmoid::<FUSED>();
             }
         }
         RateCurve::Hill => {
             for i in 0..N {
-                let logarithm = (above_zero(x[i]) / shift[i]).logarithm();
-                value[i] = scale[i] * (steepness[i] * logarithm).sigmoid::<FUSED>();
+                let logarithm = (above_zero(x[i]) / shift.at(i)).logarithm();
+                value[i] = scale.at(i) * (steepness.at(i) * logarithm).sigmoid::<FUSED>();
             }
         }
     }
@@ -127,9 +207,9 @@ fn power<T: Number, const N: usize>(x: &Block<T, N>, exponent: f64, value: &mut 
 
 /// Writes the parts of a curve; the last is its value.
 #[inline(always)]
-fn evaluate<T: Number, const FUSED: bool, const N: usize>(
+fn evaluate<T: Number, C: Constants<T, N>, const FUSED: bool, const N: usize>(
     expression: &Expression,
-    given: &Given<'_, T, N>,
+    given: &Given<'_, T, C, N>,
     parts: &mut [Block<T, N>],
 ) {
     for (index, node) in expression.nodes.iter().enumerate() {
@@ -140,7 +220,7 @@ fn evaluate<T: Number, const FUSED: bool, const N: usize>(
                 curve,
                 argument,
                 at,
-            } => term::<T, FUSED, N>(curve, given.reads[argument], given.term(at), value),
+            } => term::<T, C::One, FUSED, N>(curve, given.reads[argument], given.term(at), value),
             ref node => combine(node, before, value),
         }
     }
@@ -171,15 +251,15 @@ pub(super) fn combine<T: Number, const N: usize>(
 
 /// Both curves of a gate, or one, each written into its part of what is left over of `parts`.
 #[inline(always)]
-fn curves<'a, T: Number, const FUSED: bool, const N: usize>(
+fn curves<'a, T: Number, C: Constants<T, N>, const FUSED: bool, const N: usize>(
     motion: &Motion,
-    given: &Given<'_, T, N>,
+    given: &Given<'_, T, C, N>,
     parts: &'a mut [Block<T, N>],
 ) -> (&'a Block<T, N>, Option<&'a Block<T, N>>) {
     let mut last = [0; 2];
     let mut from = 0;
     for (curve, last) in motion.curves.iter().zip(&mut last) {
-        evaluate::<T, FUSED, N>(curve, given, &mut parts[from..]);
+        evaluate::<T, C, FUSED, N>(curve, given, &mut parts[from..]);
         *last = from + curve.last();
         from += curve.nodes.len();
     }
@@ -241,7 +321,7 @@ pub(super) use for_exponent;
 #[inline(always)]
 pub(super) fn times<T: Number, const N: usize>(
     open: &mut Block<T, N>,
-    x: &Block<T, N>,
+    x: &[T; N],
     exponent: u32,
     begin: bool,
 ) {
@@ -260,13 +340,13 @@ pub(super) fn times<T: Number, const N: usize>(
 
 /// The value of a gate without dynamics.
 #[inline(always)]
-fn steady<T: Number, const FUSED: bool, const N: usize>(
+fn steady<T: Number, C: Constants<T, N>, const FUSED: bool, const N: usize>(
     motion: &Motion,
-    given: &Given<'_, T, N>,
+    given: &Given<'_, T, C, N>,
     parts: &mut [Block<T, N>],
     value: &mut Block<T, N>,
 ) {
-    match (motion.form, curves::<T, FUSED, N>(motion, given, parts)) {
+    match (motion.form, curves::<T, C, FUSED, N>(motion, given, parts)) {
         (Form::Rates, (alpha, Some(beta))) => {
             for i in 0..N {
                 value[i] = alpha[i] / (alpha[i] + beta[i]);
@@ -284,9 +364,9 @@ pub(super) fn nernst<T: Number>(factor: T, outside: T, inside: T) -> T {
 
 /// What the channels add to decay and drive; 0 without channels.
 #[inline(always)]
-fn currents<T: Number, const FUSED: bool, const N: usize>(
+fn currents<T: Number, C: Constants<T, N>, const FUSED: bool, const N: usize>(
     currents: &[Current],
-    given: &Given<'_, T, N>,
+    given: &Given<'_, T, C, N>,
     (decay, drive): (&mut Block<T, N>, &mut Block<T, N>),
     scratch: &mut [Block<T, N>],
 ) -> Option<()> {
@@ -296,8 +376,8 @@ fn currents<T: Number, const FUSED: bool, const N: usize>(
             let x = match origin {
                 Origin::State(read) => given.reads[*read],
                 Origin::Steady(motion) => {
-                    steady::<T, FUSED, N>(motion, given, parts, value);
-                    &*value
+                    steady::<T, C, FUSED, N>(motion, given, parts, value);
+                    &value.0
                 }
             };
             times(open, x, *exponent, gate == 0);
@@ -305,29 +385,29 @@ fn currents<T: Number, const FUSED: bool, const N: usize>(
         if current.gates.is_empty() {
             *open = Block::of(T::ONE);
         }
-        let g = &given.constants[current.conductance];
+        let g = given.constants.one(current.conductance);
         let begin = index == 0;
         match current.battery {
             Battery::Drive(at) => {
-                let d = &given.constants[at];
+                let d = given.constants.one(at);
                 if begin {
                     for i in 0..N {
-                        decay[i] = g[i] * open[i];
-                        drive[i] = d[i] * open[i];
+                        decay[i] = g.at(i) * open[i];
+                        drive[i] = d.at(i) * open[i];
                     }
                 } else {
                     for i in 0..N {
-                        decay[i] += g[i] * open[i];
-                        drive[i] += d[i] * open[i];
+                        decay[i] += g.at(i) * open[i];
+                        drive[i] += d.at(i) * open[i];
                     }
                 }
             }
             Battery::Nernst { at, inside } => {
-                let [factor, outside] = [&given.constants[at], &given.constants[at + 1]];
+                let [factor, outside] = [at, at + 1].map(|at| given.constants.one(at));
                 let inside = given.reads[inside];
                 for i in 0..N {
-                    let conductance = g[i] * open[i];
-                    let reversal = nernst(factor[i], outside[i], inside[i]);
+                    let conductance = g.at(i) * open[i];
+                    let reversal = nernst(factor.at(i), outside.at(i), inside[i]);
                     let before = if begin { T::ZERO } else { decay[i] };
                     decay[i] = before + conductance;
                     let before = if begin { T::ZERO } else { drive[i] };
@@ -342,70 +422,109 @@ fn currents<T: Number, const FUSED: bool, const N: usize>(
     Some(())
 }
 
-/// The exact solution after `dt` of dx/dt = drive − decay·x.
+/// `φ₁(z) = (eᶻ − 1)/z` in the place of `z`: of what is near zero by its series, which is quicker than an exponential and a
+/// quotient. Which of both an element gets depends on itself alone.
 #[inline(always)]
-fn relax<T: Number, const FUSED: bool>(x: T, drive: T, decay: T, dt: T) -> T {
-    let z = -dt * decay;
-    let factor = dt * phi1(z, z.exponential_minus_one::<FUSED>());
-    x + (drive - decay * x) * factor
+fn into_phi1<T: Number, const FUSED: bool, const N: usize>(values: &mut [T; N]) {
+    let mut all = true;
+    for z in &*values {
+        all &= is_near_zero(*z);
+    }
+    if all {
+        for z in values {
+            *z = z.phi1_near_zero::<FUSED>();
+        }
+        return;
+    }
+    for value in values {
+        let z = *value;
+        let quotient = z.exponential_minus_one::<FUSED>() / z;
+        let series = z.phi1_near_zero::<FUSED>();
+        *value = if is_near_zero(z) { series } else { quotient };
+    }
 }
 
-/// One variable after the step, or both parts of the voltage.
 #[inline(always)]
-fn advance<T: Number, const FUSED: bool, const N: usize>(
+fn is_near_zero<T: Number>(z: T) -> bool {
+    (z > -T::NEAR_ZERO) & (z < T::NEAR_ZERO)
+}
+
+/// The exact solution after `dt` of dx/dt = drive − decay·x.
+#[inline(always)]
+fn relax<T: Number, const FUSED: bool, const N: usize>(
+    x: &[T; N],
+    (drive, decay): (&Block<T, N>, &Block<T, N>),
+    dt: T,
+    next: &mut [T; N],
+) {
+    for i in 0..N {
+        next[i] = -dt * decay[i];
+    }
+    into_phi1::<T, FUSED, N>(next);
+    for i in 0..N {
+        next[i] = x[i] + (drive[i] - decay[i] * x[i]) * (dt * next[i]);
+    }
+}
+
+/// One variable after the step, or both parts of the voltage, the second in `other`.
+#[inline(always)]
+pub(super) fn advance<T: Number, C: Constants<T, N>, const FUSED: bool, const N: usize>(
     program: &Program,
-    given: &Given<'_, T, N>,
-    inflow: &Block<T, N>,
+    given: &Given<'_, T, C, N>,
+    inflow: &[T; N],
     dt: T,
     scratch: &mut [Block<T, N>],
-    outputs: &mut [Block<T, N>],
+    (next, other): (&mut [T; N], Option<&mut [T; N]>),
 ) -> Option<()> {
     let v = given.reads[0];
-    let (next, others) = outputs.split_first_mut()?;
     match &program.moves {
         Moves::Gate(motion) => {
             let x = given.reads[1];
-            let (first, second) = curves::<T, FUSED, N>(motion, given, scratch);
+            let ([decay, drive], parts) = scratch.split_first_chunk_mut::<2>()?;
+            let (first, second) = curves::<T, C, FUSED, N>(motion, given, parts);
             let second = second?;
             if motion.form == Form::Rates {
                 let (alpha, beta) = (first, second);
                 for i in 0..N {
-                    let decay = alpha[i] + beta[i];
-                    next[i] = relax::<T, FUSED>(x[i], alpha[i], decay, dt);
+                    decay[i] = alpha[i] + beta[i];
                 }
+                relax::<T, FUSED, N>(x, (alpha, decay), dt, next);
             } else {
                 let (steady, time_constant) = (first, second);
                 for i in 0..N {
-                    let decay = T::ONE / time_constant[i];
-                    next[i] = relax::<T, FUSED>(x[i], steady[i] * decay, decay, dt);
+                    decay[i] = T::ONE / time_constant[i];
+                    drive[i] = steady[i] * decay[i];
                 }
+                relax::<T, FUSED, N>(x, (drive, decay), dt, next);
             }
         }
         Moves::Pool(all) | Moves::Voltage(all, _) => {
             let ([decay, drive], rest) = scratch.split_first_chunk_mut::<2>()?;
-            currents::<T, FUSED, N>(all, given, (decay, drive), rest)?;
+            currents::<T, C, FUSED, N>(all, given, (decay, drive), rest)?;
             let Moves::Voltage(_, part) = program.moves else {
                 let [own_decay, own_drive, influx] = given.term(0);
                 let x = given.reads[1];
                 for i in 0..N {
-                    let drive = own_drive[i] + influx[i] * (drive[i] - decay[i] * v[i]);
-                    next[i] = relax::<T, FUSED>(x[i], drive, own_decay[i], dt);
+                    drive[i] = own_drive.at(i) + influx.at(i) * (drive[i] - decay[i] * v[i]);
+                    decay[i] = own_decay.at(i);
                 }
+                relax::<T, FUSED, N>(x, (drive, decay), dt, next);
                 return Some(());
             };
-            let [leak, constant] = [&given.constants[0], &given.constants[1]];
+            let [leak, constant] = [0, 1].map(|at| given.constants.one(at));
             match part {
                 Part::Moved => {
                     for i in 0..N {
-                        let drive = constant[i] + drive[i] + inflow[i];
-                        next[i] = relax::<T, FUSED>(v[i], drive, decay[i] + leak[i], dt);
+                        drive[i] = constant.at(i) + drive[i] + inflow[i];
+                        decay[i] += leak.at(i);
                     }
+                    relax::<T, FUSED, N>(v, (drive, decay), dt, next);
                 }
                 Part::Linear => {
-                    let whole_drive = others.first_mut()?;
+                    let whole_drive = other?;
                     for i in 0..N {
-                        next[i] = decay[i] + leak[i];
-                        whole_drive[i] = constant[i] + drive[i] + inflow[i];
+                        next[i] = decay[i] + leak.at(i);
+                        whole_drive[i] = constant.at(i) + drive[i] + inflow[i];
                     }
                 }
             }
@@ -443,20 +562,22 @@ impl<T: Number> Body<T> for Step<'_, T> {
             constants = later;
             // The program before this one has moved the state of its own number.
             let (before, now) = output.split_at_mut_checked(index)?;
-            let mut reads = [inflow; MOST_READS];
+            let mut reads = [&inflow.0; MOST_READS];
             for (place, read) in reads.iter_mut().zip(&program.reads) {
-                *place = if read.moved {
+                let block = if read.moved {
                     before.get(read.state - 1)?
                 } else {
                     states.get(read.state)?
                 };
+                *place = &block.0;
             }
             let given = Given {
                 reads: &reads,
                 constants: own,
             };
-            let outputs = now.get_mut(..program.outputs())?;
-            advance::<T, FUSED, N>(program, &given, inflow, self.dt, scratch, outputs)?;
+            let (next, others) = now.split_first_mut()?;
+            let outputs = (&mut next.0, others.first_mut().map(|other| &mut other.0));
+            advance::<T, _, FUSED, N>(program, &given, inflow, self.dt, scratch, outputs)?;
         }
         Some(())
     }

@@ -17,6 +17,8 @@
 //!
 //! and the rest is the chain rule.
 
+#[cfg(feature = "capture")]
+mod advance;
 #[cfg(any(feature = "flex", feature = "ndarray", gpu))]
 mod backend;
 #[cfg(all(any(feature = "flex", feature = "ndarray"), feature = "autodiff"))]
@@ -24,7 +26,7 @@ mod backward;
 mod cable;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 mod course;
-#[cfg(any(feature = "flex", feature = "ndarray"))]
+#[cfg(any(feature = "flex", feature = "ndarray", feature = "capture"))]
 mod cpu;
 #[cfg(gpu)]
 mod cube;
@@ -36,7 +38,7 @@ mod joint;
 mod program;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 mod single;
-#[cfg(any(feature = "flex", feature = "ndarray"))]
+#[cfg(any(feature = "flex", feature = "ndarray", feature = "capture"))]
 mod sweep;
 mod table;
 #[cfg(all(any(feature = "flex", feature = "ndarray", gpu), feature = "autodiff"))]
@@ -50,9 +52,14 @@ use std::sync::Arc;
 
 use burn::tensor::Tensor;
 
+#[cfg(feature = "capture")]
+pub(crate) use advance::{Advance, Room};
 use cable::Joint;
 pub use cable::{CableStep, ImplicitScheme};
-use program::{Part, Program, Slot};
+#[cfg(feature = "capture")]
+pub(crate) use cpu::Number;
+pub(crate) use program::Slot;
+use program::{Part, Program};
 pub use table::{
     Argument, Channel, Curve, Gate, GateKinetics, Membrane, Pool, RateCurve, Reversal, Term,
 };
@@ -186,7 +193,7 @@ impl ConductanceStep {
     /// Cells of the kind `membrane`.
     ///
     /// `like` is any tensor where the cells are to live. Returns `None` where no kernel serves it, which is everywhere but
-    /// on `flex` and `ndarray` in f32 and f64 and on GPUs in f32, for a cell of more than 15 gates and concentrations, and on a GPU
+    /// on `flex` and `ndarray` in f32 and f64, where steps are recorded for these, and on GPUs in f32, for a cell of more than 15 gates and concentrations, and on a GPU
     /// for a cell of more variables than half the buffers that a kernel may have there.
     ///
     /// # Panics
@@ -225,6 +232,8 @@ impl ConductanceStep {
         };
         #[cfg(gpu)]
         let serves = serves || code.is_some();
+        #[cfg(feature = "capture")]
+        let serves = serves || (joint.is_none() && advance::is_recorded(cells, like));
         if !serves {
             return None;
         }
@@ -267,6 +276,11 @@ impl ConductanceStep {
         inflow: Option<Tensor<2>>,
         dt: f64,
     ) -> Option<Vec<Tensor<2>>> {
+        #[cfg(feature = "capture")]
+        if crate::script::records(&self.nothing) {
+            self.check(state, inflow.as_ref().map(Tensor::dims))?;
+            return advance::record(self, state, inflow, dt);
+        }
         self.holds(state.first()?.dims()[0], 0)
             .then(|| self.run(state, inflow, None, dt))
     }
@@ -322,6 +336,11 @@ impl ConductanceStep {
             together,
         } = course;
         if lengths.is_empty() || self.layout.cells == 0 {
+            return None;
+        }
+        // What is recorded is a step.
+        #[cfg(feature = "capture")]
+        if crate::script::records(&self.nothing) {
             return None;
         }
         let steps = lengths.len();

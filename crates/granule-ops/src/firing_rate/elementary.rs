@@ -39,11 +39,15 @@ fn multiply_add<const FUSED: bool>(a: f32, b: f32, c: f32) -> f32 {
     a.multiply_add::<FUSED>(b, c)
 }
 
+/// `Σ cₖ xᵏ`
 #[inline(always)]
-fn polynomial<const FUSED: bool, const N: usize, T: Real>(x: T, coefficients: [T; N]) -> T {
-    let mut sum = T::default();
-    for c in coefficients.into_iter().rev() {
-        sum = sum.multiply_add::<FUSED>(x, c);
+pub(crate) fn polynomial<const FUSED: bool, const N: usize, T: Real>(
+    x: T,
+    coefficients: [T; N],
+) -> T {
+    let mut sum = coefficients[N - 1];
+    for c in coefficients[..N - 1].iter().rev() {
+        sum = sum.multiply_add::<FUSED>(x, *c);
     }
     sum
 }

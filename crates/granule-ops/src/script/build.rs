@@ -8,8 +8,11 @@ use std::sync::Arc;
 
 use super::cpu::{Number, perform};
 use super::fork::{Fork, Known};
-use super::instruction::{Binary, Elements, Instruction, Matrix, Piece, Sparse, Unary, Work};
+use super::instruction::{
+    Advanced, Binary, Elements, Instruction, Matrix, Piece, Sparse, Unary, Work,
+};
 use super::{Lanes, Once, Part, Slot, Steps};
+use crate::conductance_step::Advance;
 use crate::{Connections, Tree};
 
 /// Runs of elements that are copied one by one; more of them are looked up element by element.
@@ -46,6 +49,7 @@ enum Key {
     Unary(Unary, Slot, usize),
     Binary(Binary, Slot, Slot),
     Choose(Slot, Slot, Slot),
+    Advance(Advance, Vec<Slot>),
     Gather(Vec<Piece>),
     Product(Slot, Matrix, usize),
     Sparse(Slot, Matrix, Arc<[usize]>, Arc<[u32]>),
@@ -75,6 +79,8 @@ pub(super) struct Builder<T> {
     constants: HashMap<u64, Vec<Slot>>,
     /// Of constant matrices that were looked at.
     sparse: HashMap<(Slot, usize), Option<Sparse>>,
+    /// Of weights of connections that were looked at, those of the rows.
+    alike: HashMap<(Slot, *const usize), Option<Slot>>,
 }
 
 impl<T: Number> Builder<T> {
@@ -89,6 +95,7 @@ impl<T: Number> Builder<T> {
             known: HashMap::new(),
             constants: HashMap::new(),
             sparse: HashMap::new(),
+            alike: HashMap::new(),
         }
     }
 
@@ -233,6 +240,7 @@ impl<T: Number> Builder<T> {
             Work::Unary(f, x) => Key::Unary(*f, *x, len),
             Work::Binary(f, x, y) => Key::Binary(*f, *x, *y),
             Work::Choose(mask, yes, no) => Key::Choose(*mask, *yes, *no),
+            Work::Advance(own) => Key::Advance(own.of.clone(), own.operands.clone()),
             Work::Gather(pieces) => Key::Gather(pieces.clone()),
             Work::Product {
                 left,
@@ -280,6 +288,19 @@ impl<T: Number> Builder<T> {
     pub(super) fn unary(&mut self, f: Unary, x: &Value) -> Value {
         let len = self.slots[x.slot].len();
         self.push(Work::Unary(f, x.slot), len, &x.shape)
+    }
+
+    /// A variable of cells, `shape`, after a step; `None` where an operand does not fit.
+    pub(super) fn advance(
+        &mut self,
+        of: Advance,
+        operands: &[Value],
+        shape: &[usize],
+    ) -> Option<Value> {
+        let operands = operands.iter().map(|x| self.operand(x, shape));
+        let operands = operands.collect::<Option<_>>()?;
+        let work = Work::Advance(Box::new(Advanced { of, operands }));
+        Some(self.push(work, shape.iter().product(), shape))
     }
 
     /// The elements of `x` as operands of a result of that shape; `None` where they do not fit.
@@ -611,19 +632,52 @@ impl<T: Number> Builder<T> {
         if connections.rows() == 0 || connections.columns() == 0 {
             return None;
         }
-        let (left, values) = (self.whole(x), self.whole(values));
+        let left = self.whole(x);
         let rows = x.len() / connections.rows();
         let shape = [rows, connections.columns()];
+        let of_rows = self.of_rows(values.slot, connections.ends());
+        let alike = of_rows.is_some();
+        let values = of_rows.unwrap_or_else(|| self.whole(values).slot);
         let work = Work::SparseProduct {
             left: left.slot,
             right: Sparse {
                 columns: connections.columns(),
                 ends: Arc::clone(connections.ends()),
                 column: Arc::clone(connections.targets()),
-                values: Matrix::Buffer(values.slot),
+                values: Matrix::Buffer(values),
+                alike,
             },
         };
         Some(self.push(work, shape.iter().product(), &shape))
+    }
+
+    /// The weight of each row of a sparse matrix with these constant weights, where all of a row are the same: they take far less
+    /// memory, which is what a step of a large network waits for.
+    fn of_rows(&mut self, weights: Slot, ends: &Arc<[usize]>) -> Option<Slot> {
+        if !self.is_constant(weights) {
+            return None;
+        }
+        let key = (weights, Arc::as_ptr(ends).cast());
+        if let Some(known) = self.alike.get(&key) {
+            return *known;
+        }
+        let all = &self.slots[weights];
+        let mut first = 0;
+        let of_row = |end: &usize| {
+            let own = if let [one] = all[..] {
+                Some(one)
+            } else {
+                let own = &all[first..*end];
+                let one = own.first().copied().unwrap_or(T::ZERO);
+                own.iter().all(|x| *x == one).then_some(one)
+            };
+            first = *end;
+            own
+        };
+        let found: Option<Vec<T>> = ends.iter().map(of_row).collect();
+        let found = found.map(|values| self.slot(values, Depends::Nothing));
+        self.alike.insert(key, found);
+        found
     }
 
     /// What is not 0 of a constant matrix, where that is little.
@@ -647,11 +701,16 @@ impl<T: Number> Builder<T> {
                 ends.push(kept.len());
             }
         }
-        let found = few.then(|| Sparse {
-            columns,
-            ends: ends.into(),
-            column: column.into(),
-            values: Matrix::Buffer(self.slot(kept, Depends::Nothing)),
+        let found = few.then(|| {
+            let (kept, ends) = (self.slot(kept, Depends::Nothing), ends.into());
+            let of_rows = self.of_rows(kept, &ends);
+            Sparse {
+                columns,
+                ends,
+                column: column.into(),
+                values: Matrix::Buffer(of_rows.unwrap_or(kept)),
+                alike: of_rows.is_some(),
+            }
         });
         self.sparse.insert((matrix, columns), found.clone());
         found

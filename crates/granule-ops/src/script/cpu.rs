@@ -8,13 +8,14 @@ use super::instruction::{Binary, Elements, Instruction, Matrix, Piece, Sparse, U
 use super::run::{See, Seen};
 use super::team::{Exchange, Wait};
 use super::{Part, Slot, Steps};
+use crate::conductance_step::{self, Room};
 use crate::firing_rate::elementary::{Elementary, exponential_of_any};
 use crate::sparse_product::product_of_lists;
 use crate::tree_solve::cpu::Edges;
 use crate::vectorised::{Kernel, vectorised};
 
 /// What the operations compute with.
-pub(crate) trait Number: Elementary {
+pub(crate) trait Number: Elementary + conductance_step::Number {
     fn to_f64(self) -> f64;
     fn exponential_anywhere<const FUSED: bool>(self) -> Self;
     fn absolute(self) -> Self;
@@ -266,6 +267,7 @@ fn elementwise<T: Number, const FUSED: bool>(
     instruction: &Instruction,
     slots: &mut [Vec<T>],
     range: &Range<usize>,
+    room: &mut Room<T>,
 ) {
     // What is written is never read by the same instruction.
     let mut all = std::mem::take(&mut slots[instruction.to]);
@@ -277,6 +279,10 @@ fn elementwise<T: Number, const FUSED: bool>(
             let [mask, yes, no] = [mask, yes, no].map(|x| part(&slots[*x], range));
             choose(out, mask, yes, no);
         }
+        Work::Advance(own) => {
+            let operand = |index: usize| part(&slots[own.operands[index]], range);
+            own.of.run::<T, FUSED>(operand, out, room);
+        }
         _ => {}
     }
     slots[instruction.to] = all;
@@ -287,13 +293,14 @@ struct Block<'a, T> {
     code: &'a [Instruction],
     slots: &'a mut [Vec<T>],
     range: Range<usize>,
+    room: &'a mut Room<T>,
 }
 
 impl<T: Number> Kernel for Block<'_, T> {
     #[inline(always)]
     fn run<const FUSED: bool>(self) {
         for instruction in self.code {
-            elementwise::<T, FUSED>(instruction, self.slots, &self.range);
+            elementwise::<T, FUSED>(instruction, self.slots, &self.range, self.room);
         }
     }
 }
@@ -328,7 +335,8 @@ impl<T: Number> Kernel for Whole<'_, T> {
                 columns,
             } => product(out, &slots[*left], matrix(right), [*inner, *columns]),
             Work::SparseProduct { left, right } => {
-                let lists = (&right.ends[..], &right.column[..], matrix(&right.values));
+                let weights = right.weights(matrix(&right.values));
+                let lists = (&right.ends[..], &right.column[..], weights);
                 product_of_lists(out, &slots[*left], lists, right.columns);
             }
             Work::TreeSolve {
@@ -387,7 +395,12 @@ pub(crate) fn perform<T: Number>(
     if instruction.work.is_elementwise() {
         let range = 0..slots[instruction.to].len();
         let code = std::slice::from_ref(instruction);
-        return vectorised(Block { code, slots, range });
+        return vectorised(Block {
+            code,
+            slots,
+            range,
+            room: &mut Room::default(),
+        });
     }
     // What is written is never read by the same instruction.
     let mut out = std::mem::take(&mut slots[instruction.to]);
@@ -481,6 +494,7 @@ impl<T: Number> Many<'_, T> {
         }
         let of = self.of;
         let mut products = 0;
+        let mut room = Room::default();
         let mut ways = vec![Ways::default(); of.parts.len()];
         for step in 0..self.steps {
             self.draw(step);
@@ -496,7 +510,8 @@ impl<T: Number> Many<'_, T> {
                 first = part.end;
                 if part.elementwise {
                     for tile in self.tiles.iter_mut() {
-                        blocks(&of.code, own.clone(), (part, &mut *ways), &mut tile.slots);
+                        let slots = &mut tile.slots;
+                        blocks(&of.code, own.clone(), (part, &mut *ways), slots, &mut room);
                     }
                     continue;
                 }
@@ -551,11 +566,17 @@ fn blocks<T: Number>(
     own: Range<usize>,
     (part, ways): (&Part, &mut Ways),
     slots: &mut [Vec<T>],
+    room: &mut Room<T>,
 ) {
     let fork = part.fork.as_ref().filter(|_| ways.is_worth_it());
     let len = slots[code[own.start].to].len();
-    let run = |code: &[Instruction], range: Range<usize>, slots: &mut [Vec<T>]| {
-        vectorised(Block { code, slots, range });
+    let mut run = |code: &[Instruction], range: Range<usize>, slots: &mut [Vec<T>]| {
+        vectorised(Block {
+            code,
+            slots,
+            range,
+            room: &mut *room,
+        });
     };
     for start in (0..len).step_by(BLOCK) {
         let end = (start + BLOCK).min(len);
@@ -705,13 +726,11 @@ impl<T: Number> Many<'_, T> {
             };
             match &instruction.work {
                 Work::SparseProduct { right, .. } => {
-                    let values = matrix(&right.values);
+                    let weights = right.weights(matrix(&right.values));
                     exchange.read(number, |row, x| {
-                        let listed = right.row(row as usize, &own);
-                        let terms = right.column[listed.clone()].iter().zip(&values[listed]);
-                        for (column, w) in terms {
-                            out[*column as usize - from] += x * *w;
-                        }
+                        let row = row as usize;
+                        let listed = (row, right.row(row, &own));
+                        weights.add_row(listed, &right.column, x, (&mut out, from));
                     });
                 }
                 Work::Product { right, columns, .. } => {

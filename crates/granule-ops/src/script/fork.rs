@@ -40,6 +40,8 @@ fn cost(instruction: &Instruction) -> f64 {
         },
         Work::Binary(Binary::Divide, ..) => 5.0,
         Work::Binary(Binary::Power | Binary::WholePower, ..) => 40.0,
+        // A few exponentials.
+        Work::Advance(_) => 60.0,
         _ => 1.0,
     }
 }

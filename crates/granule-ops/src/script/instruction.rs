@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use super::Slot;
 use crate::Tree;
+use crate::conductance_step::Advance;
+use crate::sparse_product::Weights;
 
 /// A function of one element.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -93,9 +95,19 @@ pub(crate) struct Sparse {
     pub(crate) ends: Arc<[usize]>,
     pub(crate) column: Arc<[u32]>,
     pub(crate) values: Matrix,
+    /// Whether there is one value for all of a row.
+    pub(crate) alike: bool,
 }
 
 impl Sparse {
+    pub(crate) fn weights<'a, T>(&self, values: &'a [T]) -> Weights<'a, T> {
+        if self.alike {
+            Weights::OfRows(values)
+        } else {
+            Weights::OfEach(values)
+        }
+    }
+
     /// Whether the columns of every row rise.
     pub(crate) fn rises(&self) -> bool {
         let mut first = 0;
@@ -108,11 +120,19 @@ impl Sparse {
 }
 
 #[derive(Clone, Debug)]
+pub(crate) struct Advanced {
+    pub(crate) of: Advance,
+    pub(crate) operands: Vec<Slot>,
+}
+
+#[derive(Clone, Debug)]
 pub(crate) enum Work {
     Unary(Unary, Slot),
     Binary(Binary, Slot, Slot),
     /// The second where the first is true, else the third.
     Choose(Slot, Slot, Slot),
+    /// A variable of cells after a step.
+    Advance(Box<Advanced>),
     Gather(Vec<Piece>),
     /// `[rows, inner] · [inner, columns]`
     Product {
@@ -196,6 +216,7 @@ impl Work {
                 body(yes);
                 body(no);
             }
+            Self::Advance(own) => own.operands.iter_mut().for_each(body),
             Self::Gather(pieces) => pieces.iter_mut().for_each(|piece| body(&mut piece.from)),
             Self::TreeSolve {
                 diagonal,
@@ -216,7 +237,10 @@ impl Work {
 
     /// Whether each element of the result depends on that element of the operands alone.
     pub(crate) fn is_elementwise(&self) -> bool {
-        matches!(self, Self::Unary(..) | Self::Binary(..) | Self::Choose(..))
+        matches!(
+            self,
+            Self::Unary(..) | Self::Binary(..) | Self::Choose(..) | Self::Advance(_)
+        )
     }
 }
 
@@ -226,6 +250,10 @@ impl fmt::Display for Work {
             Self::Unary(of, x) => write!(f, "{of:?} %{x}"),
             Self::Binary(of, x, y) => write!(f, "{of:?} %{x} %{y}"),
             Self::Choose(mask, yes, no) => write!(f, "Choose %{mask} %{yes} %{no}"),
+            Self::Advance(own) => {
+                f.write_str("Advance")?;
+                own.operands.iter().try_for_each(|x| write!(f, " %{x}"))
+            }
             Self::Gather(pieces) => {
                 f.write_str("Gather")?;
                 pieces.iter().try_for_each(|piece| match &piece.elements {

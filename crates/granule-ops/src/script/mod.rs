@@ -11,6 +11,9 @@
 //! they multiply. Else the steps run one after the other over whole arrays. What follows from an event, a spike for example, is left out for blocks of elements that have none.
 //! A result is the same bit for bit in any way, and whatever the number of threads.
 //!
+//! A step of [cells with channels](crate::ConductanceStep) on a CPU is one operation for each of their variables, the kernel of the
+//! step by itself, whose numbers it has bit for bit.
+//!
 //! A step may be the way back of another one: the operations of Burn's gradient are recorded as any others ([`record_once`]), and
 //! what they give are the adjoint of the state before the step and the gradients of parameters so far.
 //!
@@ -32,7 +35,7 @@ mod team;
 mod tests;
 
 pub use given::Given;
-pub(crate) use record::records;
+pub(crate) use record::{Cells, record_cells, records, records_kernels};
 pub use record::{Recorded, Unrecorded, plain, record, record_once, setting};
 #[cfg(feature = "autodiff")]
 pub use record::{Slopes, taped};

@@ -1,6 +1,6 @@
 //! Recording the tensor operations of a step, and what they are in a script.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 
 use burn::backend::capture::CapturedGraph;
@@ -20,6 +20,7 @@ use super::build::{Builder, Value, places, strides};
 use super::cpu::Number;
 use super::instruction::{Binary, Elements, Piece, Unary};
 use super::{Precision, Script, Steps};
+use crate::conductance_step::{Advance, Slot};
 use crate::sparse_product::SparseProductBackend;
 use crate::tree_solve::TreeSolveBackend;
 use crate::{Connections, Tree};
@@ -66,6 +67,8 @@ enum Own {
     Solve([TensorId; 3], Tree, bool),
     /// The gradient of the edges: the solution and its adjoint.
     SolveEdges([TensorId; 2], Tree),
+    /// What is read, the inflow, and the tables of constants that all cells share and of those of each, as long as `shape`.
+    Advance(Advance, Vec<TensorId>, [usize; 2]),
 }
 
 thread_local! {
@@ -75,6 +78,13 @@ thread_local! {
     static OWN: RefCell<Vec<(TensorId, Own)>> = const { RefCell::new(Vec::new()) };
     /// What is set for its runs, each once.
     static SETTINGS: RefCell<Vec<TensorId>> = const { RefCell::new(Vec::new()) };
+    /// Whether kernels of this crate are recorded as such: on a CPU they run within a script.
+    static KERNELS: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether the kernels of this crate that run within scripts are recorded as such.
+pub(crate) fn records_kernels() -> bool {
+    KERNELS.get()
 }
 
 /// Says of a tensor, while a step is recorded, that its numbers are set for every run and not those that it has now. The order of
@@ -177,6 +187,33 @@ impl SparseProductBackend for Capture {
     }
 }
 
+/// A variable of cells after a step: what its program reads, and what it finds its constants in.
+pub(crate) struct Cells<'a> {
+    pub(crate) of: Advance,
+    pub(crate) reads: &'a [&'a Tensor<2>],
+    /// Without elements where there is none.
+    pub(crate) inflow: &'a Tensor<2>,
+    /// The constants that all cells share, `[constants, 1]`, and those of each, `[constants, cells]`.
+    pub(crate) tables: [&'a Tensor<2>; 2],
+}
+
+/// What stands for a variable of cells after a step, while one is recorded; `None` where something is on a tape.
+pub(crate) fn record_cells(cells: Cells<'_>) -> Option<Tensor<2>> {
+    let Cells {
+        of,
+        reads,
+        inflow,
+        tables,
+    } = cells;
+    let all = reads.iter().copied().chain([inflow]).chain(tables);
+    let captured = all.map(|x| x.clone().try_into_primitive::<Capture>().ok());
+    let captured = captured.collect::<Option<Vec<Captured>>>()?;
+    let (like, shape) = (captured.first()?, reads.first()?.dims());
+    let ids = captured.iter().map(|x| x.id()).collect();
+    let out = record_own(like, shape, Own::Advance(of, ids, shape));
+    Some(Tensor::from_primitive::<Capture>(out))
+}
+
 impl TreeSolveBackend for Capture {
     fn tree_solve_forward(
         diagonal: Captured,
@@ -208,10 +245,11 @@ impl Drop for Recording {
     fn drop(&mut self) {
         OWN.take();
         SETTINGS.take();
+        KERNELS.set(false);
     }
 }
 
-/// Records a step. `states` and `given` are the shapes of the variables and of what is given for each step;
+/// Records a step for runs on `on`. `states` and `given` are the shapes of the variables and of what is given for each step;
 /// `step` gets the number of a step, the device to compute on and tensors of these shapes on it, none of which can be read. What
 /// it makes of them, and of any numbers, becomes the script; what [`Recorded`] says to be given comes after `given`.
 ///
@@ -222,12 +260,12 @@ impl Drop for Recording {
 ///
 /// Why the step is no script.
 pub fn record<E>(
-    dtype: DType,
+    (on, dtype): (&Device, DType),
     states: &[[usize; 2]],
     given: &[[usize; 2]],
     step: impl FnMut(usize, &Device, &[Tensor<2>], &[Tensor<2>]) -> Result<Recorded, E>,
 ) -> Result<Script, Unrecorded<E>> {
-    record_steps(&STEPS, dtype, (states, given), step)
+    record_steps(&STEPS, (dtype, crate::is_host(on)), (states, given), step)
 }
 
 /// As [`record`], from the first step alone: for what is made of a step of which [`record`] has found that all are the same, as
@@ -247,7 +285,7 @@ pub fn record_once<E>(
         let step = step.take().ok_or(None::<E>)?;
         step(device, x, u).map_err(Some)
     };
-    record_steps(&STEPS[..1], dtype, (states, given), once).map_err(|error| match error {
+    record_steps(&STEPS[..1], (dtype, false), (states, given), once).map_err(|error| match error {
         Unrecorded::Failed(Some(error)) => Unrecorded::Failed(error),
         Unrecorded::Failed(None) => unknown("a step that is taken twice"),
         Unrecorded::Unknown(what) => Unrecorded::Unknown(what),
@@ -256,14 +294,19 @@ pub fn record_once<E>(
 
 fn record_steps<E>(
     numbers: &[usize],
-    dtype: DType,
+    (dtype, kernels): (DType, bool),
     (states, given): (&[[usize; 2]], &[[usize; 2]]),
     step: impl FnMut(usize, &Device, &[Tensor<2>], &[Tensor<2>]) -> Result<Recorded, E>,
 ) -> Result<Script, Unrecorded<E>> {
     let device = DEVICE.with(Device::clone);
     let mut found = None;
     let captured = device.capture_scope(|scope| {
-        found = Some(boundary((&device, dtype), numbers, (states, given), step));
+        found = Some(boundary(
+            (&device, dtype, kernels),
+            numbers,
+            (states, given),
+            step,
+        ));
         scope.complete([], [])
     });
     let graph = match captured {
@@ -285,7 +328,7 @@ fn record_steps<E>(
 
 /// Takes the steps.
 fn boundary<E>(
-    (device, dtype): (&Device, DType),
+    (device, dtype, kernels): (&Device, DType, bool),
     numbers: &[usize],
     (states, given): (&[[usize; 2]], &[[usize; 2]]),
     mut step: impl FnMut(usize, &Device, &[Tensor<2>], &[Tensor<2>]) -> Result<Recorded, E>,
@@ -297,6 +340,7 @@ fn boundary<E>(
     let states: Vec<Tensor<2>> = states.iter().map(zeros).collect();
     let given: Vec<Tensor<2>> = given.iter().map(zeros).collect();
     let recording = Recording;
+    KERNELS.set(kernels);
     let mut all = Vec::with_capacity(numbers.len());
     for index in numbers {
         all.push(step(*index, device, &states, &given)?);
@@ -519,6 +563,30 @@ impl<T: Number> Translation<'_, T> {
                     edges = self.builder.listed(&edges, list, &[2, tree.len()]);
                 }
                 Some(self.builder.tree_solve(&diagonal, &edges, &rhs, tree))
+            }
+            Own::Advance(of, ids, shape) => {
+                let mut all = operands(ids)?;
+                let (each, shared) = (all.pop()?, all.pop()?);
+                if let Some(inflow) = all.last_mut()
+                    && inflow.len() == 0
+                {
+                    *inflow = self.builder.number(0.0, shape);
+                }
+                let cells = of.cells();
+                for slot in of.constants() {
+                    let (table, row, width) = match *slot {
+                        Slot::Number(value) => {
+                            all.push(self.builder.number(value, &[1, 1]));
+                            continue;
+                        }
+                        Slot::Shared(row) => (&shared, row, 1),
+                        Slot::Each(row) => (&each, row, cells),
+                    };
+                    let places = row * width..(row + 1) * width;
+                    let places = places.map(|place| place as u32).collect();
+                    all.push(self.builder.listed(table, places, &[1, width]));
+                }
+                self.builder.advance(of.clone(), &all, shape)
             }
             Own::SolveEdges(ids, tree) => {
                 let [x, adjoint] = operands(ids)?.try_into().ok()?;

@@ -86,12 +86,7 @@ impl Script {
         if self.gpu(device).is_some() {
             return true;
         }
-        #[cfg(any(feature = "flex", feature = "ndarray"))]
-        if crate::host::is_host(device) {
-            return true;
-        }
-        let _ = device;
-        false
+        crate::is_host(device)
     }
 }
 

@@ -9,7 +9,7 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 use super::run::Tiles;
 use super::{Given, Recorded, Run, Script, See, Seen, Unrecorded, either, record, setting};
 
-type Body = dyn Fn(&Device, &[Tensor<2>], &[Tensor<2>]) -> Recorded;
+type Body<'a> = dyn Fn(&Device, &[Tensor<2>], &[Tensor<2>]) -> Recorded + 'a;
 
 fn tensor(values: Vec<f64>, shape: [usize; 2], place: (&Device, DType)) -> Tensor<2> {
     Tensor::from_data(TensorData::new(values, shape), place)
@@ -26,10 +26,13 @@ fn pool(threads: usize) -> rayon::ThreadPool {
     pool.build().unwrap()
 }
 
-fn script(dtype: DType, states: &[[usize; 2]], given: &[[usize; 2]], body: &Body) -> Script {
-    let recorded = record(dtype, states, given, |_, device, states, given| {
-        Ok::<_, ()>(body(device, states, given))
-    });
+fn script(dtype: DType, states: &[[usize; 2]], given: &[[usize; 2]], body: &Body<'_>) -> Script {
+    let recorded = record(
+        (&Device::flex(), dtype),
+        states,
+        given,
+        |_, device, states, given| Ok::<_, ()>(body(device, states, given)),
+    );
     recorded.unwrap()
 }
 
@@ -39,7 +42,7 @@ fn values(seen: Option<Vec<Seen>>) -> Vec<Vec<f64>> {
 }
 
 /// The script against the same steps with tensors: state and what is seen, after each step.
-fn agree(states: &[[usize; 2]], given: &[[usize; 2]], steps: usize, body: &Body) {
+fn agree(states: &[[usize; 2]], given: &[[usize; 2]], steps: usize, body: &Body<'_>) {
     for (dtype, tolerance) in [(DType::F32, 2e-6), (DType::F64, 1e-14)] {
         let place = (&Device::flex(), dtype);
         let script = Arc::new(script(dtype, states, given, body));
@@ -284,14 +287,19 @@ fn a_run_goes_back_to_a_step() {
 
 #[test]
 fn numbers_of_a_step_are_given_for_each() {
-    let recorded = record(DType::F64, &[[1, 2]], &[], |step, device, x, _| {
-        let drawn = tensor(vec![5.0 + step as f64, 6.0], [1, 2], (device, DType::F64));
-        Ok::<_, ()>(Recorded {
-            next: vec![x[0].clone() + drawn.clone()],
-            seen: Vec::new(),
-            given: vec![drawn],
-        })
-    });
+    let recorded = record(
+        (&Device::flex(), DType::F64),
+        &[[1, 2]],
+        &[],
+        |step, device, x, _| {
+            let drawn = tensor(vec![5.0 + step as f64, 6.0], [1, 2], (device, DType::F64));
+            Ok::<_, ()>(Recorded {
+                next: vec![x[0].clone() + drawn.clone()],
+                seen: Vec::new(),
+                given: vec![drawn],
+            })
+        },
+    );
     let script = Arc::new(recorded.unwrap());
     assert_eq!(script.given(), [2]);
     let mut run = Run::new(script, &[vec![0.0; 2]]).unwrap();
@@ -320,65 +328,95 @@ fn the_number_of_threads_does_not_matter() {
 
 #[test]
 fn what_cannot_be_recorded_says_why() {
-    let read = record(DType::F64, &[[1, 2]], &[], |_, _, x, _| {
-        let read = (x[0].clone() * 2.0).try_into_vec_as::<f64>();
-        match read {
-            Ok(_) => Ok(Recorded {
-                next: x.to_vec(),
+    let read = record(
+        (&Device::flex(), DType::F64),
+        &[[1, 2]],
+        &[],
+        |_, _, x, _| {
+            let read = (x[0].clone() * 2.0).try_into_vec_as::<f64>();
+            match read {
+                Ok(_) => Ok(Recorded {
+                    next: x.to_vec(),
+                    seen: Vec::new(),
+                    given: Vec::new(),
+                }),
+                Err(_) => Err("read"),
+            }
+        },
+    );
+    assert!(matches!(read, Err(Unrecorded::Failed("read"))), "{read:?}");
+    let sorted = record(
+        (&Device::flex(), DType::F64),
+        &[[1, 2]],
+        &[],
+        |_, _, x, _| {
+            Ok::<_, ()>(Recorded {
+                next: vec![x[0].clone().sort(1)],
                 seen: Vec::new(),
                 given: Vec::new(),
-            }),
-            Err(_) => Err("read"),
-        }
-    });
-    assert!(matches!(read, Err(Unrecorded::Failed("read"))), "{read:?}");
-    let sorted = record(DType::F64, &[[1, 2]], &[], |_, _, x, _| {
-        Ok::<_, ()>(Recorded {
-            next: vec![x[0].clone().sort(1)],
-            seen: Vec::new(),
-            given: Vec::new(),
-        })
-    });
+            })
+        },
+    );
     let error = format!("{sorted:?}");
     assert!(
         error.contains("Unknown") && error.contains("Sort"),
         "{error}"
     );
-    let changing = record(DType::F64, &[[1, 2]], &[], |step, _, x, _| {
-        Ok::<_, ()>(Recorded {
-            next: vec![x[0].clone() * (1.0 + step as f64)],
-            seen: Vec::new(),
-            given: Vec::new(),
-        })
-    });
+    let changing = record(
+        (&Device::flex(), DType::F64),
+        &[[1, 2]],
+        &[],
+        |step, _, x, _| {
+            Ok::<_, ()>(Recorded {
+                next: vec![x[0].clone() * (1.0 + step as f64)],
+                seen: Vec::new(),
+                given: Vec::new(),
+            })
+        },
+    );
     let error = format!("{changing:?}");
     assert!(error.contains("time or number"), "{error}");
-    let late = record(DType::F64, &[[1, 2]], &[], |step, _, x, _| {
-        Ok::<_, ()>(Recorded {
-            next: vec![x[0].clone() * if step < 100 { 1.0 } else { 2.0 }],
-            seen: Vec::new(),
-            given: Vec::new(),
-        })
-    });
+    let late = record(
+        (&Device::flex(), DType::F64),
+        &[[1, 2]],
+        &[],
+        |step, _, x, _| {
+            Ok::<_, ()>(Recorded {
+                next: vec![x[0].clone() * if step < 100 { 1.0 } else { 2.0 }],
+                seen: Vec::new(),
+                given: Vec::new(),
+            })
+        },
+    );
     assert!(format!("{late:?}").contains("time or number"), "{late:?}");
-    let empty = record(DType::F64, &[[1, 0]], &[], |_, _, x, _| {
-        Ok::<_, ()>(Recorded {
-            next: vec![x[0].clone() * 2.0],
-            seen: Vec::new(),
-            given: Vec::new(),
-        })
-    });
+    let empty = record(
+        (&Device::flex(), DType::F64),
+        &[[1, 0]],
+        &[],
+        |_, _, x, _| {
+            Ok::<_, ()>(Recorded {
+                next: vec![x[0].clone() * 2.0],
+                seen: Vec::new(),
+                given: Vec::new(),
+            })
+        },
+    );
     assert!(
         format!("{empty:?}").contains("without elements"),
         "{empty:?}"
     );
-    let grown = record(DType::F64, &[[1, 2]], &[], |_, _, x, _| {
-        Ok::<_, ()>(Recorded {
-            next: vec![x[0].clone().repeat_dim(1, 2)],
-            seen: Vec::new(),
-            given: Vec::new(),
-        })
-    });
+    let grown = record(
+        (&Device::flex(), DType::F64),
+        &[[1, 2]],
+        &[],
+        |_, _, x, _| {
+            Ok::<_, ()>(Recorded {
+                next: vec![x[0].clone().repeat_dim(1, 2)],
+                seen: Vec::new(),
+                given: Vec::new(),
+            })
+        },
+    );
     assert!(format!("{grown:?}").contains("length"), "{grown:?}");
 }
 
@@ -534,34 +572,39 @@ fn what_is_drawn_is_as_what_is_given() {
 /// A step with a matrix, a number and a row that are set for a run or are parts of the script.
 fn setted(set: bool, values: &[Vec<f64>; 3], dtype: DType) -> Script {
     let mut made = None;
-    let recorded = record(dtype, &[[1, 5]; 2], &[[1, 5]], |_, device, x, u| {
-        let place = (device, dtype);
-        let make = || {
-            let row = Tensor::<1>::from_data(TensorData::new(values[2].clone(), [5]), place);
-            (
-                tensor(values[0].clone(), [5, 5], place),
-                tensor(values[1].clone(), [1, 1], place),
-                row,
-            )
-        };
-        let (matrix, number, row) = made.get_or_insert_with(make).clone();
-        if set {
-            setting(&matrix);
-            setting(&number);
-            setting(&row);
-            setting(&matrix);
-        }
-        let decay = number.clone().exp() + 1.0;
-        let row = row.reshape([1, 5]);
-        let sent = x[0].clone().matmul(matrix.clone().tanh()) * decay.clone();
-        let back = u[0].clone().matmul(matrix.transpose()) + row.clone();
-        let fired = sent.clone().greater(row.clone()).float().cast(dtype);
-        Ok::<_, ()>(Recorded {
-            next: vec![(sent + back) * 0.3, row.clone() + number.clone()],
-            seen: vec![decay, fired, x[1].clone() * number],
-            given: Vec::new(),
-        })
-    });
+    let recorded = record(
+        (&Device::flex(), dtype),
+        &[[1, 5]; 2],
+        &[[1, 5]],
+        |_, device, x, u| {
+            let place = (device, dtype);
+            let make = || {
+                let row = Tensor::<1>::from_data(TensorData::new(values[2].clone(), [5]), place);
+                (
+                    tensor(values[0].clone(), [5, 5], place),
+                    tensor(values[1].clone(), [1, 1], place),
+                    row,
+                )
+            };
+            let (matrix, number, row) = made.get_or_insert_with(make).clone();
+            if set {
+                setting(&matrix);
+                setting(&number);
+                setting(&row);
+                setting(&matrix);
+            }
+            let decay = number.clone().exp() + 1.0;
+            let row = row.reshape([1, 5]);
+            let sent = x[0].clone().matmul(matrix.clone().tanh()) * decay.clone();
+            let back = u[0].clone().matmul(matrix.transpose()) + row.clone();
+            let fired = sent.clone().greater(row.clone()).float().cast(dtype);
+            Ok::<_, ()>(Recorded {
+                next: vec![(sent + back) * 0.3, row.clone() + number.clone()],
+                seen: vec![decay, fired, x[1].clone() * number],
+                given: Vec::new(),
+            })
+        },
+    );
     recorded.unwrap()
 }
 
@@ -591,15 +634,20 @@ fn what_is_set_for_a_run_is_as_if_it_were_recorded() {
             assert!(found == ran(Run::new(whole, &begin).unwrap()), "{dtype:?}");
         }
     }
-    let computed = record(DType::F64, &[[1, 2]], &[], |_, _, x, _| {
-        let sum = x[0].clone() + 1.0;
-        setting(&sum);
-        Ok::<_, ()>(Recorded {
-            next: vec![sum],
-            seen: Vec::new(),
-            given: Vec::new(),
-        })
-    });
+    let computed = record(
+        (&Device::flex(), DType::F64),
+        &[[1, 2]],
+        &[],
+        |_, _, x, _| {
+            let sum = x[0].clone() + 1.0;
+            setting(&sum);
+            Ok::<_, ()>(Recorded {
+                next: vec![sum],
+                seen: Vec::new(),
+                given: Vec::new(),
+            })
+        },
+    );
     assert!(format!("{computed:?}").contains("setting"), "{computed:?}");
 }
 
@@ -636,5 +684,49 @@ fn what_is_linear_is_summed_before_it_is_computed() {
         // Those of both terms, and the one that two variables read.
         assert!(width == 1 || sums == 3, "{script}");
         assert_eq!(script.states(), states.map(|[b, w]| b * w));
+    }
+}
+
+/// A weight that all connections of a row share is kept once, dense and sparse.
+#[test]
+fn weights_that_are_alike_are_kept_by_rows() {
+    use crate::{Connections, sparse_product};
+    let cells = 90;
+    let targets = |row: usize| (0..cells).filter(move |column| (row * 7 + column * 3) % 11 < 2);
+    let connections = Connections::new(cells, (0..cells).map(targets)).unwrap();
+    let of_row = |row: usize| 0.1 * (row % 5) as f64 - 0.17;
+    let alike = |(row, _): (usize, usize)| of_row(row);
+    let each = |(row, column): (usize, usize)| of_row(row) + 0.01 * (column % 2) as f64;
+    for (dense, weight, kept) in [
+        (false, &alike as &dyn Fn((usize, usize)) -> f64, cells),
+        (true, &alike, cells),
+        (false, &each, connections.len()),
+    ] {
+        let mut matrix = vec![0.0; cells * cells];
+        for (row, column) in connections.pairs() {
+            matrix[row * cells + column] = weight((row, column));
+        }
+        let list: Vec<f64> = connections.pairs().map(weight).collect();
+        let body = |device: &Device, x: &[Tensor<2>], _: &[Tensor<2>]| {
+            let place = (device, x[0].dtype());
+            let sent = x[0].clone().clamp_min(0.0);
+            let sum = if dense {
+                sent.matmul(tensor(matrix.clone(), [cells, cells], place))
+            } else {
+                let weights = tensor(list.clone(), [1, list.len()], place);
+                sparse_product(sent, weights, &connections)
+            };
+            Recorded {
+                next: vec![(sum + x[0].clone()).tanh()],
+                seen: Vec::new(),
+                given: Vec::new(),
+            }
+        };
+        agree(&[[1, cells]], &[], 5, &body);
+        agree(&[[2, cells]], &[], 5, &body);
+        let script = script(DType::F64, &[[1, cells]], &[], &body);
+        let matrices = either!(&script.0, steps => steps.matrices.iter().map(Vec::len).collect());
+        let matrices: Vec<usize> = matrices;
+        assert_eq!(matrices, [kept]);
     }
 }

@@ -2,7 +2,7 @@
 
 use core::ops::Mul;
 
-use super::{Connections, product_of_lists};
+use super::{Connections, Weights, product_of_lists};
 use crate::real::Real;
 
 pub(super) fn forward<T: Real + Mul<Output = T>>(
@@ -13,7 +13,8 @@ pub(super) fn forward<T: Real + Mul<Output = T>>(
     let (rows, columns) = (connections.rows(), connections.columns());
     let mut out = vec![T::ZERO; x.len() / rows.max(1) * columns];
     if !out.is_empty() {
-        let lists = (&connections.ends()[..], &connections.targets()[..], values);
+        let weights = Weights::OfEach(values);
+        let lists = (&connections.ends()[..], &connections.targets()[..], weights);
         product_of_lists(&mut out, x, lists, columns);
     }
     out

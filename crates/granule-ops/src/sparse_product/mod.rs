@@ -5,7 +5,7 @@
 //!
 //! What is 0 in `x`, as most cells' spikes are, is left out: the cost is that of the connections of the rest.
 
-use std::ops::Mul;
+use std::ops::{Mul, Range};
 use std::sync::Arc;
 
 #[cfg(any(feature = "capture", feature = "flex", feature = "ndarray"))]
@@ -138,7 +138,45 @@ pub fn sparse_product(x: Tensor<2>, values: Tensor<2>, connections: &Connections
     composed(x, values, connections)
 }
 
-/// Rows of `x` times the matrix whose rows end at `ends` and have `values` in the columns `column`.
+/// The weights of a sparse matrix.
+#[derive(Clone, Copy)]
+#[cfg_attr(not(feature = "capture"), allow(dead_code))]
+pub(crate) enum Weights<'a, T> {
+    /// One for each connection.
+    OfEach(&'a [T]),
+    /// One for all connections of each row.
+    OfRows(&'a [T]),
+}
+
+impl<T: Real + Mul<Output = T>> Weights<'_, T> {
+    /// Adds the row `row` of the matrix times `x`, of which the elements `own` are in the columns `column`, to `out`, which begins
+    /// at the column `from`.
+    #[inline(always)]
+    pub(crate) fn add_row(
+        self,
+        (row, own): (usize, Range<usize>),
+        column: &[u32],
+        x: T,
+        (out, from): (&mut [T], usize),
+    ) {
+        let column = &column[own.clone()];
+        match self {
+            Self::OfEach(values) => {
+                for (to, w) in column.iter().zip(&values[own]) {
+                    out[*to as usize - from] += x * *w;
+                }
+            }
+            Self::OfRows(values) => {
+                let sent = x * values[row];
+                for to in column {
+                    out[*to as usize - from] += sent;
+                }
+            }
+        }
+    }
+}
+
+/// Rows of `x` times the matrix whose rows end at `ends` and have these weights in the columns `column`.
 #[inline(always)]
 #[cfg_attr(
     not(any(feature = "capture", feature = "flex", feature = "ndarray")),
@@ -147,7 +185,7 @@ pub fn sparse_product(x: Tensor<2>, values: Tensor<2>, connections: &Connections
 pub(crate) fn product_of_lists<T: Real + Mul<Output = T>>(
     out: &mut [T],
     x: &[T],
-    (ends, column, values): (&[usize], &[u32], &[T]),
+    (ends, column, weights): (&[usize], &[u32], Weights<'_, T>),
     columns: usize,
 ) {
     for (out, x) in out
@@ -156,14 +194,11 @@ pub(crate) fn product_of_lists<T: Real + Mul<Output = T>>(
     {
         out.fill(T::ZERO);
         let mut first = 0;
-        for (x, end) in x.iter().zip(ends) {
+        for (row, (x, end)) in x.iter().zip(ends).enumerate() {
             let own = first..*end;
             first = *end;
-            if *x == T::ZERO {
-                continue;
-            }
-            for (to, w) in column[own.clone()].iter().zip(&values[own]) {
-                out[*to as usize] += *x * *w;
+            if *x != T::ZERO {
+                weights.add_row((row, own), column, *x, (&mut *out, 0));
             }
         }
     }

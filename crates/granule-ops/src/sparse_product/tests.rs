@@ -145,14 +145,19 @@ fn a_recorded_step_has_the_same_product() {
     let (connections, weights, _) = connected(9, 9);
     let step =
         |x: &Tensor<2>, weights: Tensor<2>| sparse_product(x.clone(), weights, &connections).tanh();
-    let script = record(DType::F64, &[[2, 9]], &[], |_, device, x, _| {
-        let weights = tensor(&weights, [1, connections.len()], device, DType::F64);
-        Ok::<_, ()>(Recorded {
-            next: vec![step(&x[0], weights)],
-            seen: Vec::new(),
-            given: Vec::new(),
-        })
-    });
+    let script = record(
+        (&Device::flex(), DType::F64),
+        &[[2, 9]],
+        &[],
+        |_, device, x, _| {
+            let weights = tensor(&weights, [1, connections.len()], device, DType::F64);
+            Ok::<_, ()>(Recorded {
+                next: vec![step(&x[0], weights)],
+                seen: Vec::new(),
+                given: Vec::new(),
+            })
+        },
+    );
     let begin = spikes(18);
     let mut run = Run::new(Arc::new(script.unwrap()), std::slice::from_ref(&begin)).unwrap();
     run.steps(3, &[], &[]).unwrap();

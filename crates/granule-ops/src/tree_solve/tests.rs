@@ -214,13 +214,18 @@ fn a_recorded_step_has_the_same_solution() {
         let edges = tensor(&edges, 2, device, DType::F64);
         tree_solve(diagonal, edges, x.clone() + 1.0, &tree)
     };
-    let script = record(DType::F64, &[[ROWS, nodes]], &[], |_, device, x, _| {
-        Ok::<_, ()>(Recorded {
-            next: vec![step(&x[0], device)],
-            seen: Vec::new(),
-            given: Vec::new(),
-        })
-    });
+    let script = record(
+        (&Device::flex(), DType::F64),
+        &[[ROWS, nodes]],
+        &[],
+        |_, device, x, _| {
+            Ok::<_, ()>(Recorded {
+                next: vec![step(&x[0], device)],
+                seen: Vec::new(),
+                given: Vec::new(),
+            })
+        },
+    );
     let mut run = Run::new(Arc::new(script.unwrap()), std::slice::from_ref(&rhs)).unwrap();
     run.steps(3, &[], &[]).unwrap();
     let device = Device::flex();

@@ -1,12 +1,9 @@
 //! Whole simulations, from the initial state to what is recorded.
 
 use std::ops::ControlFlow;
-use std::sync::Arc;
 use std::time::Instant;
 
-use granule::dynamics::solver::ExponentialEuler;
-use granule::dynamics::unit::HodgkinHuxleyConfig;
-use granule::dynamics::{Grid, Model, NoInput, Place, host, simulate};
+use granule::dynamics::Place;
 use granule::simulate::ExperimentConfig;
 use granule::simulate::presets::PRESETS;
 use toml::{Table, Value};
@@ -131,6 +128,21 @@ fn preset<'a>(
     name: &str,
     changes: &[(&str, Value)],
 ) -> anyhow::Result<Prepared<'a>> {
+    let device = bench.device.burn();
+    let place = if bench.device.is_host() {
+        Place::f64(device)
+    } else {
+        Place::f32(device)
+    };
+    preset_in(bench, &place, name, changes)
+}
+
+fn preset_in<'a>(
+    bench: &'a Bench<'a>,
+    place: &Place,
+    name: &str,
+    changes: &[(&str, Value)],
+) -> anyhow::Result<Prepared<'a>> {
     let text = PRESETS.iter().find(|preset| preset.name == name);
     let mut table: Table = text.map_or("", |preset| preset.toml).parse()?;
     for (key, value) in changes {
@@ -146,13 +158,7 @@ fn preset<'a>(
         }
     }
     let config: ExperimentConfig = table.try_into()?;
-    let device = bench.device.burn();
-    let place = if bench.device.is_host() {
-        Place::f64(device)
-    } else {
-        Place::f32(device)
-    };
-    let experiment = config.init(&place)?;
+    let experiment = config.init(place)?;
     let patience = PATIENCE * bench.seconds;
     Ok(Prepared {
         count: 1.0,
@@ -185,29 +191,20 @@ fn preset<'a>(
 
 /// Cells with different currents.
 pub(super) fn many_cells<'a>(bench: &'a Bench<'a>, cells: usize) -> anyhow::Result<Prepared<'a>> {
-    const STEPS: usize = 200;
+    const STEPS: usize = 2000;
     const DT: f64 = 0.025;
-    let currents: Vec<f64> = (0..cells).map(|i| 20.0 * i as f64 / cells as f64).collect();
-    let config = HodgkinHuxleyConfig {
-        cells,
-        current: currents.into(),
-        ..Default::default()
-    };
     let place = Place::f32(bench.device.burn());
-    let model = config.init(Arc::new(ExponentialEuler), &place)?;
-    let grid = Grid::over(DT * STEPS as f64, DT)?;
+    let currents = (0..cells).map(|i| Value::Float(20.0 * i as f64 / cells as f64));
+    let changes = [
+        ("duration", Value::Float(DT * STEPS as f64)),
+        ("dt", Value::Float(DT)),
+        ("solver", Value::String("exponential-euler".into())),
+        ("unit.cells", Value::Integer(cells as i64)),
+        ("unit.current", Value::Array(currents.collect())),
+        ("record.every", Value::Integer(STEPS as i64)),
+    ];
     Ok(Prepared {
         count: (cells * STEPS) as f64,
-        operations: None,
-        round: Box::new(move || {
-            let (dynamics, start) = (model.dynamics()?, model.initial_state(1)?);
-            host(start[0].clone())?;
-            let began = Instant::now();
-            let end = simulate(&dynamics, start, &NoInput, &grid, |_, _, _| {
-                ControlFlow::Continue(())
-            })?;
-            host(end[0].clone())?;
-            Ok(began.elapsed().as_secs_f64().into())
-        }),
+        ..preset_in(bench, &place, "hodgkin-huxley", &changes)?
     })
 }

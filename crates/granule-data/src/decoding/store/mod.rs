@@ -24,8 +24,6 @@ mod phy;
 mod spikes;
 mod table;
 
-pub use guard::answers_for_panics;
-
 /// What HDF5 files begin with.
 const HDF5: &[u8; 8] = b"\x89HDF\r\n\x1a\n";
 

@@ -23,7 +23,7 @@ fn blocks_of(origin: &Origin) -> usize {
 #[inline(always)]
 pub(super) fn record_currents<T: Number, const FUSED: bool, const N: usize>(
     currents: &[Current],
-    given: &Given<'_, T, N>,
+    given: &Given<'_, T, &[Block<T, N>], N>,
     (decay, drive): (&mut Block<T, N>, &mut Block<T, N>),
     mut scratch: &mut [Block<T, N>],
 ) -> Option<()> {
@@ -82,7 +82,7 @@ pub(super) fn record_currents<T: Number, const FUSED: bool, const N: usize>(
 #[inline(always)]
 pub(super) fn propagate_currents<T: Number, const N: usize>(
     currents: &[Current],
-    given: &Given<'_, T, N>,
+    given: &Given<'_, T, &[Block<T, N>], N>,
     (by_decay, by_drive): (&Block<T, N>, &Block<T, N>),
     mut scratch: &mut [Block<T, N>],
     gradients: &mut Gradients<'_, T, N>,

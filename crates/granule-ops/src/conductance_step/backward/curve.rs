@@ -10,7 +10,7 @@ use super::Gradients;
 #[inline(always)]
 fn term<T: Number, const FUSED: bool, const N: usize>(
     curve: RateCurve,
-    x: &Block<T, N>,
+    x: &[T; N],
     [_, shift, steepness]: [&Block<T, N>; 3],
     value: &mut Block<T, N>,
     slope: &mut Block<T, N>,
@@ -75,7 +75,7 @@ fn lists<'a, T, const N: usize>(
 #[inline(always)]
 fn record<T: Number, const FUSED: bool, const N: usize>(
     expression: &Expression,
-    given: &Given<'_, T, N>,
+    given: &Given<'_, T, &[Block<T, N>], N>,
     parts: &mut [Block<T, N>],
 ) -> Option<()> {
     let [values, curves, slopes, _] = lists(expression, parts)?;
@@ -105,7 +105,7 @@ fn record<T: Number, const FUSED: bool, const N: usize>(
 #[inline(always)]
 fn propagate<T: Number, const N: usize>(
     expression: &Expression,
-    given: &Given<'_, T, N>,
+    given: &Given<'_, T, &[Block<T, N>], N>,
     by_value: &Block<T, N>,
     parts: &mut [Block<T, N>],
     gradients: &mut Gradients<'_, T, N>,
@@ -191,7 +191,7 @@ pub(super) fn places(motion: &Motion) -> [(usize, usize); 2] {
 #[inline(always)]
 pub(super) fn record_all<T: Number, const FUSED: bool, const N: usize>(
     motion: &Motion,
-    given: &Given<'_, T, N>,
+    given: &Given<'_, T, &[Block<T, N>], N>,
     parts: &mut [Block<T, N>],
 ) -> Option<()> {
     for (curve, (from, _)) in motion.curves.iter().zip(places(motion)) {
@@ -203,7 +203,7 @@ pub(super) fn record_all<T: Number, const FUSED: bool, const N: usize>(
 #[inline(always)]
 pub(super) fn propagate_all<T: Number, const N: usize>(
     motion: &Motion,
-    given: &Given<'_, T, N>,
+    given: &Given<'_, T, &[Block<T, N>], N>,
     by_curves: &[Block<T, N>; 2],
     parts: &mut [Block<T, N>],
     gradients: &mut Gradients<'_, T, N>,

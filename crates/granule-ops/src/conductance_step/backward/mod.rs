@@ -221,9 +221,9 @@ impl<T: Number> Body<T> for Adjoint<'_, T> {
                     states.get(read.state)
                 }
             };
-            let mut reads = [inflow; MOST_READS];
+            let mut reads = [&inflow.0; MOST_READS];
             for (place, read) in reads.iter_mut().zip(&program.reads) {
-                *place = before(read)?;
+                *place = &before(read)?.0;
             }
             let given = Given {
                 reads: &reads,

@@ -45,7 +45,7 @@ fn relax<T: Number, const FUSED: bool>(grad: T, x: T, drive: T, decay: T, dt: T)
 #[inline(always)]
 pub(super) fn variable<T: Number, const FUSED: bool, const N: usize>(
     program: &Program,
-    given: &Given<'_, T, N>,
+    given: &Given<'_, T, &[Block<T, N>], N>,
     (by, dt): (By<'_, T, N>, T),
     (inflow, by_inflow): (&Block<T, N>, &mut Block<T, N>),
     scratch: &mut [Block<T, N>],
@@ -70,7 +70,7 @@ pub(super) fn variable<T: Number, const FUSED: bool, const N: usize>(
 #[inline(always)]
 fn gate<T: Number, const FUSED: bool, const N: usize>(
     motion: &Motion,
-    given: &Given<'_, T, N>,
+    given: &Given<'_, T, &[Block<T, N>], N>,
     (grad, dt): (&Block<T, N>, T),
     scratch: &mut [Block<T, N>],
     mut gradients: Gradients<'_, T, N>,
@@ -108,7 +108,7 @@ fn gate<T: Number, const FUSED: bool, const N: usize>(
 #[inline(always)]
 fn currents<T: Number, const FUSED: bool, const N: usize>(
     all: &[Current],
-    given: &Given<'_, T, N>,
+    given: &Given<'_, T, &[Block<T, N>], N>,
     (by, dt): (By<'_, T, N>, T),
     inflow: Option<(&Block<T, N>, &mut Block<T, N>)>,
     scratch: &mut [Block<T, N>],

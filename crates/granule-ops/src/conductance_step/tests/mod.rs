@@ -8,6 +8,8 @@ use crate::testing::{devices, scattered, values};
 mod cable;
 mod course;
 mod gpu;
+#[cfg(feature = "capture")]
+mod recorded;
 
 const DT: f64 = 0.1;
 

@@ -14,6 +14,7 @@ use burn_cubecl::CubeDevice;
 use burn_cubecl::ops::into_data_sync;
 use burn_cubecl::tensor::CubeTensor;
 
+use super::instruction::Work;
 use super::{Lanes, Precision, Script, See, Seen, Steps};
 use crate::gpu::{one_for_each, steps_of_launch, unwritten, upload, upload_indices};
 use program::{Kernel, Program, Wanted};
@@ -80,6 +81,10 @@ impl Script {
         let fits = matches!(steps.lanes, Lanes::Apart(_))
             && steps.once.settings.is_empty()
             && steps.variables == steps.states.len()
+            && !steps
+                .code
+                .iter()
+                .any(|own| matches!(own.work, Work::Advance(_)))
             && steps.code.len() <= MOST
             && bindings >= BINDINGS;
         fits.then(|| device.clone())

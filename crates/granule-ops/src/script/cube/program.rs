@@ -163,8 +163,9 @@ impl Program {
                 },
                 Work::Binary(f, x, y) => (Function::Binary(*f), [*x, *y, *x]),
                 Work::Choose(mask, yes, no) => (Function::Choose, [*mask, *yes, *no]),
-                // A script with lanes has none of them.
-                Work::Gather(_)
+                // A script that has a kernel has none of them.
+                Work::Advance(_)
+                | Work::Gather(_)
                 | Work::Product { .. }
                 | Work::SparseProduct { .. }
                 | Work::TreeSolve { .. }

@@ -11,11 +11,16 @@ use crate::testing::{assert_close, gpu, numbers};
 type Body = dyn Fn(&[Tensor<2>], &[Tensor<2>]) -> (Vec<Tensor<2>>, Vec<Tensor<2>>);
 
 fn script(states: &[[usize; 2]], given: &[[usize; 2]], body: &Body) -> Script {
-    let recorded = record(DType::F32, states, given, |_, _, x, u| {
-        let (next, seen) = body(x, u);
-        let given = Vec::new();
-        Ok::<_, ()>(Recorded { next, seen, given })
-    });
+    let recorded = record(
+        (&Device::flex(), DType::F32),
+        states,
+        given,
+        |_, _, x, u| {
+            let (next, seen) = body(x, u);
+            let given = Vec::new();
+            Ok::<_, ()>(Recorded { next, seen, given })
+        },
+    );
     recorded.unwrap()
 }
 

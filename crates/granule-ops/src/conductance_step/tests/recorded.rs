@@ -1,0 +1,120 @@
+//! A step within a script against the same step by itself.
+
+use super::*;
+use crate::script::{Recorded, Run, record};
+
+const STEPS: usize = 3;
+
+/// With all constants shared by all cells.
+fn shared(mut inputs: Inputs) -> Inputs {
+    let first = inputs.states() + 1;
+    inputs.values[first..]
+        .iter_mut()
+        .for_each(|constant| constant.truncate(1));
+    inputs
+}
+
+/// The state after some steps of a script, and how many operations a step of it has.
+fn recorded(inputs: &Inputs, dtype: DType) -> (Vec<Vec<f64>>, usize) {
+    let device = Device::flex();
+    let states = vec![[inputs.batch, inputs.cells]; inputs.states()];
+    let mut cells = None;
+    let script = record(
+        (&device, dtype),
+        &states,
+        &[inputs.inflow],
+        |_, device, x, inflow| {
+            let cells = cells.get_or_insert_with(|| {
+                let tensors = inputs.tensors(device, dtype);
+                let membrane = inputs.membrane(&tensors);
+                ConductanceStep::new(inputs.cells, &membrane, &tensors[0]).unwrap()
+            });
+            let next = cells.step(x, Some(inflow[0].clone()), DT);
+            Ok::<_, ()>(Recorded {
+                next: next.ok_or(())?,
+                seen: Vec::new(),
+                given: Vec::new(),
+            })
+        },
+    );
+    let script = Arc::new(script.unwrap());
+    let begin: Vec<Vec<f64>> = inputs
+        .tensors(&device, dtype)
+        .into_iter()
+        .map(values)
+        .collect();
+    let (begin, inflow) = begin.split_at(inputs.states());
+    let operations = script.operations();
+    let mut run = Run::new(script, begin).unwrap();
+    run.steps(STEPS, &[inflow[0].repeat(STEPS)], &[]).unwrap();
+    (run.state(), operations)
+}
+
+#[test]
+fn a_script_has_the_same_steps_bit_for_bit() {
+    // Blocks that are full, parts of one, and several of them; every way of an inflow.
+    let sizes = [
+        (1, 8, [1, 1]),
+        (2, 9, [2, 1]),
+        (1, 130, [1, 130]),
+        (3, 200, [1, 200]),
+        (1, 1300, [1, 1300]),
+    ];
+    for ((batch, cells, inflow), kind) in sizes.into_iter().flat_map(|x| KINDS.map(|k| (x, k))) {
+        let own = Inputs::new(batch, cells, kind, inflow);
+        for (inputs, dtype) in [shared(own.clone()), own]
+            .iter()
+            .flat_map(|x| [DType::F32, DType::F64].map(|dtype| (x, dtype)))
+        {
+            let (found, operations) = recorded(inputs, dtype);
+            let tensors = inputs.tensors(&Device::flex(), dtype);
+            let mut state = tensors.clone();
+            for _ in 0..STEPS {
+                let next = inputs.step(&state);
+                state.splice(..inputs.states(), next);
+            }
+            let expected: Vec<Vec<f64>> = state.into_iter().map(values).collect();
+            assert_eq!(
+                found,
+                expected[..inputs.states()],
+                "{cells} {kind:?} {dtype:?}"
+            );
+            // One for each variable, but for what is made of the inflow.
+            assert!(operations <= inputs.states() + 1, "{operations}");
+        }
+    }
+}
+
+#[test]
+fn few_cells_are_recorded_operation_by_operation() {
+    let inputs = Inputs::new(1, 7, Kind::Squid, [1, 1]);
+    let script = record(
+        (&Device::flex(), DType::F64),
+        &[[1, 7]],
+        &[],
+        |_, device, x, _| {
+            let membrane = inputs.membrane(&inputs.tensors(device, DType::F64));
+            assert!(ConductanceStep::new(7, &membrane, &x[0]).is_none());
+            Ok::<_, ()>(Recorded {
+                next: x.to_vec(),
+                seen: Vec::new(),
+                given: Vec::new(),
+            })
+        },
+    );
+    assert_eq!(script.unwrap().states(), [7]);
+}
+
+#[test]
+fn the_series_near_zero_is_as_exact_as_the_number_format() {
+    for i in -499_i32..=499 {
+        let z = 1e-3 * f64::from(i) + 3.7e-5;
+        let exact = z.exp_m1() / z;
+        let wide = (cpu::Number::phi1_near_zero::<true>(z) - exact) / exact;
+        assert!(wide.abs() < 4e-16, "{z}: {wide:e}");
+        let narrow = z as f32;
+        let exact = f64::from(narrow).exp_m1() / f64::from(narrow);
+        let found = f64::from(cpu::Number::phi1_near_zero::<false>(narrow));
+        assert!(((found - exact) / exact).abs() < 1.2e-7, "{z}: {found}");
+    }
+}
