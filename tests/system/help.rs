@@ -2,7 +2,7 @@ use std::path::Path;
 
 use crate::support::{fine, run};
 
-const COMMANDS: [&[&str]; 22] = [
+const COMMANDS: [&[&str]; 24] = [
     &["train"],
     &["eval"],
     &["detect"],
@@ -10,6 +10,8 @@ const COMMANDS: [&[&str]; 22] = [
     &["receptive-fields"],
     &["stream"],
     &["predict"],
+    &["export"],
+    &["import"],
     &["report"],
     &["runs"],
     &["compare"],

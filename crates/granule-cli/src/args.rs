@@ -12,6 +12,7 @@ use granule::dynamics::solver::SolverKind;
 use granule::io::ByteSize;
 use granule::io::image::{Background, Resize};
 use granule::io::path::expand;
+use granule::models::InputShape;
 use granule::train::importance::By;
 
 use crate::help;
@@ -71,6 +72,12 @@ pub enum Command {
     /// Decode bins of a signal as they come, from standard input or a socket
     #[command(after_long_help = help::STREAM)]
     Stream(Stream),
+    /// Write a model for PyTorch, ONNX or NumPy
+    #[command(after_long_help = help::EXPORT)]
+    Export(Export),
+    /// Make a model of weights from PyTorch, ONNX or NumPy
+    #[command(after_long_help = help::IMPORT)]
+    Import(Import),
     /// Write the report.html of a run again, from its records
     #[command(after_long_help = help::REPORT)]
     Report(Report),
@@ -119,6 +126,8 @@ impl Command {
             Self::ReceptiveFields(args) => args.json,
             Self::Predict(args) => args.json,
             Self::Stream(args) => args.json,
+            Self::Export(args) => args.json,
+            Self::Import(args) => args.json,
             Self::Simulate(args) => args.json,
             Self::Presets(args) => args.json,
             Self::Config(args) => args.json,
@@ -158,7 +167,7 @@ pub struct DataSource {
     pub offline: bool,
 }
 
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, Default, Args)]
 #[command(group(clap::ArgGroup::new("series").multiple(true)))]
 pub struct Train {
     /// mlp, lenet, cnn, resnet, rate, gru, lstm, wilson-cowan or sequential; or a preset, as
@@ -627,6 +636,108 @@ pub struct Stream {
 }
 
 #[derive(Debug, Args)]
+pub struct Export {
+    /// A run folder, a .granule file or a checkpoint
+    #[arg(value_name = "RUN|MODEL_FILE", value_parser = path())]
+    pub model: PathBuf,
+
+    /// File to write
+    #[arg(long, value_name = "FILE", value_parser = path())]
+    pub out: PathBuf,
+
+    /// safetensors, onnx or npz [default: as the name of the file ends]
+    #[arg(long, value_name = "NAME")]
+    pub format: Option<String>,
+
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Import {
+    /// Weights: .safetensors, a state dict of PyTorch (.pt, .pth), .onnx or .npz
+    #[arg(value_name = "FILE", value_parser = path())]
+    pub file: PathBuf,
+
+    /// The model that they are of, with its settings: a run or a .granule file of the same model, whose classes and
+    /// normalisation are taken as well; a TOML file or a preset, as `granule train` takes them; or the name of a model
+    #[arg(long, value_name = "RUN|CONFIG.toml|MODEL", value_parser = name_or_path)]
+    pub model: String,
+
+    /// Model file to write
+    #[arg(long, value_name = "FILE.granule", value_parser = path())]
+    pub out: PathBuf,
+
+    /// safetensors, onnx, npz or pytorch [default: as the name of the file ends]
+    #[arg(long, value_name = "NAME")]
+    pub format: Option<String>,
+
+    /// Set any value of the configuration, as in `--set model.widths=[256,128]` (repeatable)
+    #[arg(
+        long,
+        value_name = "KEY.PATH=VALUE",
+        help_heading = "Model",
+        allow_hyphen_values = true
+    )]
+    pub set: Vec<String>,
+
+    /// Take shape, classes and normalisation of this data set, as training would
+    #[arg(long, value_name = "NAME", help_heading = "Model")]
+    pub dataset: Option<DatasetSpec>,
+
+    /// Folder that holds (or receives) the data sets [default: $GRANULE_DATA_DIR, else the user's cache]
+    #[arg(long, value_name = "DIR", help_heading = "Model", value_parser = path())]
+    pub data_dir: Option<PathBuf>,
+
+    /// Never use the network: a data set that is not on disk is an error
+    #[arg(long, help_heading = "Model")]
+    pub offline: bool,
+
+    /// What the model takes, in place of a data set: 3x32x32 (channels, height, width), 100x8 (steps, channels) or 12
+    /// (features)
+    #[arg(long, value_name = "EXTENTS", help_heading = "Model", value_parser = input_shape, conflicts_with = "dataset")]
+    pub input: Option<InputShape>,
+
+    /// The classes by the order of the outputs, as in cat,dog [default: those of the run or data set, else numbers from 0]
+    #[arg(
+        long,
+        value_name = "NAME,…",
+        help_heading = "Model",
+        value_delimiter = ','
+    )]
+    pub classes: Vec<String>,
+
+    /// The model gives so many real values, no classes
+    #[arg(long, value_name = "N", help_heading = "Model", conflicts_with = "classes", value_parser = positive)]
+    pub outputs: Option<usize>,
+
+    /// What is subtracted from each channel, or from each feature of a vector; of images on the scale from 0 to 1
+    /// [default: that of the run or data set, else 0]
+    #[arg(
+        long,
+        value_name = "X,…",
+        help_heading = "Model",
+        value_delimiter = ',',
+        allow_negative_numbers = true
+    )]
+    pub mean: Vec<f64>,
+
+    /// What each is divided by then [default: that of the run or data set, else 1]
+    #[arg(
+        long,
+        value_name = "X,…",
+        help_heading = "Model",
+        value_delimiter = ','
+    )]
+    pub std: Vec<f32>,
+
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
 pub struct Report {
     /// A run folder, or its model file or one of its checkpoints
     #[arg(value_name = "RUN", value_parser = path())]
@@ -977,6 +1088,22 @@ fn name_or_path(text: &str) -> Result<String, Infallible> {
 fn whole(text: &str) -> Result<usize, String> {
     text.parse()
         .map_err(|_| "must be a whole number, 1 or more".to_string())
+}
+
+/// The extents of a sample.
+fn input_shape(text: &str) -> Result<InputShape, String> {
+    let extents = text.split(['x', '×', ',']);
+    let extents: Option<Vec<usize>> = extents.map(|part| part.trim().parse().ok()).collect();
+    match extents.as_deref() {
+        Some(&[channels, height, width]) => Ok(InputShape::Image {
+            channels,
+            height,
+            width,
+        }),
+        Some(&[steps, channels]) => Ok(InputShape::Sequence { steps, channels }),
+        Some(&[len]) => Ok(InputShape::Vector { len }),
+        _ => Err("must be one, two or three whole numbers, as in 3x32x32, 100x8 or 12".to_owned()),
+    }
 }
 
 /// Black and white.

@@ -11,6 +11,7 @@ Examples:
   granule train lenet --dataset mnist --device wgpu
   granule eval runs/RUN                         test it again, on any device
   granule predict runs/RUN digit.png            use it
+  granule export runs/RUN --out lenet.onnx      take it elsewhere
   granule config lenet                          every key of its configuration, for --set and TOML
 
 Exit codes: 0 fine, 1 failed, 2 wrong usage, 130 interrupted.
@@ -260,6 +261,39 @@ training, or the class and its probability. A model that sees bins ahead answers
 later, the last ones at the end of the trial. Beyond the edge of a trial stand the means of
 training, as there. The command ends with the last line; how long answers took is printed then.
 A line that is no bin ends it with exit code 1.";
+
+pub const EXPORT: &str = "\
+Examples:
+  granule export runs/RUN --out lenet.safetensors
+  granule export runs/RUN --out lenet.onnx
+  granule export model.granule --format npz --out weights.npz
+
+safetensors and npz hold the weights by the names, and in the layouts, of PyTorch:
+  model.load_state_dict(safetensors.torch.load_file(\"lenet.safetensors\"))
+onnx (opset 17, IR version 8) is the whole model for any batch. It takes images as numbers from 0
+to 1, channel, row, column, other samples as they are; it normalises them itself, and gives the
+logits of classes, or real values in their units. Models of several levels are not written as onnx.
+
+The modules of PyTorch that fit are in tests/interop/modules.py.";
+
+pub const IMPORT: &str = "\
+Examples:
+  granule import lenet.pt --model lenet --dataset mnist --out lenet.granule
+      classes and normalisation of MNIST, as `granule train` finds them
+  granule import lenet.safetensors --model runs/RUN --out lenet.granule
+      those of a run
+  granule import cnn.pth --model cnn --set model.batch_norm=true --input 3x32x32 \\
+      --classes cat,dog --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 --out pets.granule
+  granule import lenet.onnx --model lenet --input 1x28x28 --out lenet.granule
+
+What the file does not say, the model, its input, its classes and how that input is normalised, is of
+the run, the data set or the flags, a flag before the others; the command says what it took. The
+normalisation that a graph of ONNX may have is not read: give it by --mean and --std.
+
+Names and layouts are those of PyTorch, as the modules in tests/interop/modules.py have them. Names
+and shapes must be those of the model; what all names begin with, as `module.`, is left out. Weights
+in float16, bfloat16 and float64 are converted. A state dict is read by a parser that runs nothing:
+a pickle that asks for more than tensors is refused.";
 
 pub const REPORT: &str = "\
 Examples:

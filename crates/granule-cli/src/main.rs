@@ -240,6 +240,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::ReceptiveFields(args) => return commands::receptive_fields::run(&args),
         Command::Predict(args) => commands::predict::run(&args)?,
         Command::Stream(args) => commands::predict::stream::run(&args)?,
+        Command::Export(args) => commands::export::run(&args)?,
+        Command::Import(args) => commands::import::run(&args)?,
         Command::Report(args) => commands::report::run(&args)?,
         Command::Runs(args) => commands::runs::run(&args)?,
         Command::Compare(args) => commands::compare::run(&args)?,

@@ -33,6 +33,7 @@ mod write;
 mod zip;
 
 pub(crate) use archive::Archive;
+pub use archive::{ArrayHeader, NpzNumbers};
 pub(crate) use elements::doubles_of;
 pub use images::LITTLE;
 pub use items::{Items, decode_items, read_items};
@@ -43,6 +44,7 @@ pub(crate) use targets::Outputs;
 pub use targets::TargetKind;
 pub(crate) use values::Values;
 pub use write::{NpzArray, write_npz};
+pub use zip::ZipArchive;
 
 const SEQUENCES: &str = "[N, steps, channels] or [N, steps] for sequences (data.layout)";
 

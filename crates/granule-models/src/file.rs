@@ -281,6 +281,9 @@ pub struct Provenance {
     /// What training began from, unless from fresh weights.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parent: Option<Box<Parent>>,
+    /// The file of another program that the weights were taken from, and its format.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub imported_from: Option<String>,
 }
 
 /// What a run began from.

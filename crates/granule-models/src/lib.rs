@@ -72,7 +72,7 @@ pub use sequential::{LayerConfig, Sequential, SequentialConfig};
 pub use settings::ModelSettings;
 pub use sliding::SlidingWindow;
 pub use state::{StateDict, TensorValue};
-pub use tensors::{TensorView, read_tensors};
+pub use tensors::{TensorView, read_tensors, write_tensors};
 pub use wilson_cowan::{WilsonCowan, WilsonCowanConfig};
 
 // As the configuration of a rate network has it.

@@ -24,7 +24,7 @@ pub enum Readout {
 
 impl Readout {
     /// What auto stands for.
-    pub(crate) fn of(self, input: &InputShape) -> Self {
+    pub fn of(self, input: &InputShape) -> Self {
         match (self, input) {
             (Self::Auto, InputShape::Sequence { .. }) => Self::Sequence,
             (Self::Auto, _) => Self::Last,

@@ -161,6 +161,25 @@ pub fn mismatches<M: Module>(module: &M, state: &StateDict) -> Vec<Mismatch> {
         .collect()
 }
 
+/// A float tensor of a module, and what it stands in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Located {
+    /// The dimensions.
+    pub shape: Vec<usize>,
+    /// The fields on the way to it from the outermost on, each with the type that has it: `("fc1", "Struct:LeNet")`,
+    /// `("weight", "Struct:Linear")`.
+    pub fields: Vec<(String, String)>,
+}
+
+/// Every float tensor of a module by its path, with the types of the modules that it stands in.
+pub fn located<M: Module>(module: &M) -> BTreeMap<String, Located> {
+    let mut layout = Layout::default();
+    module.visit(&mut layout);
+    let slots = layout.slots.into_iter();
+    let located = slots.map(|(name, Slot { shape, fields, .. })| (name, Located { shape, fields }));
+    located.collect()
+}
+
 /// The id of every float parameter by its path: what connects an optimiser's state to names that outlive the process.
 pub fn parameter_ids<M: Module>(module: &M) -> BTreeMap<String, ParamId> {
     let mut layout = Layout::default();
@@ -182,12 +201,13 @@ pub fn is_running_statistic(name: &str) -> bool {
 /// The dotted path during a traversal. An enum's variant is not part of it, so that a model has the same names by itself
 /// and inside [`crate::Network`].
 #[derive(Default)]
-struct Path(Vec<Option<String>>);
+struct Path(Vec<Option<(String, String)>>);
 
 impl Path {
     fn enter(&mut self, name: &str, container: &str) {
         let variant = container.starts_with("Enum:");
-        self.0.push((!variant).then(|| name.to_owned()));
+        let field = || (name.to_owned(), container.to_owned());
+        self.0.push((!variant).then(field));
     }
 
     fn exit(&mut self) {
@@ -195,8 +215,13 @@ impl Path {
     }
 
     fn name(&self) -> String {
-        let parts: Vec<&str> = self.0.iter().flatten().map(String::as_str).collect();
+        let fields = self.0.iter().flatten();
+        let parts: Vec<&str> = fields.map(|(name, _)| name.as_str()).collect();
         parts.join(".")
+    }
+
+    fn fields(&self) -> Vec<(String, String)> {
+        self.0.iter().flatten().cloned().collect()
     }
 }
 
@@ -231,6 +256,7 @@ impl ModuleVisitor for Reader {
 
 struct Slot {
     id: ParamId,
+    fields: Vec<(String, String)>,
     shape: Vec<usize>,
     device: Device,
     dtype: DType,
@@ -256,6 +282,7 @@ impl ModuleVisitor for Layout {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         let slot = Slot {
             id: param.id,
+            fields: self.path.fields(),
             shape: param.lazy_shape().to_vec(),
             device: param.lazy_device(),
             dtype: param.dtype(),

@@ -168,7 +168,7 @@ pub(crate) fn check_header(start: &[u8]) -> Result<u64, ModelError> {
         None => "it ends before its header".to_owned(),
     };
     Err(ModelError::format(format!(
-        "{reason} (is it a .granule file, and whole?)"
+        "{reason} (is it a safetensors file, as .granule files are, and whole?)"
     )))
 }
 

@@ -152,6 +152,7 @@ println!("{:?}", decoder.outputs(Sample::Values(&[1.0, 9.0]))?);
 //! | `fetch` | downloads of published data sets |
 //! | `simulate` | the module `simulate`: simulations as data, with presets |
 //! | `plot` | the module `chart` and figures of simulations, as SVG or pixels |
+//! | `interchange` | the module `interchange`: weights in the files of PyTorch, ONNX, safetensors and NumPy, both ways |
 //! | `schema` | `train::schema`: every key of the configurations with its help, and their JSON Schema |
 //! | `burn-train` | Burn's own learner for the models, see `examples/burn_learner.rs` |
 //!
@@ -170,6 +171,8 @@ pub use granule_chart as chart;
 pub use granule_data as data;
 pub use granule_device as device;
 pub use granule_dynamics as dynamics;
+#[cfg(feature = "interchange")]
+pub use granule_interchange as interchange;
 pub use granule_io as io;
 pub use granule_models as models;
 pub use granule_ops as ops;

@@ -9,6 +9,8 @@ mod decoder;
 pub mod detect;
 pub mod devices;
 pub mod eval;
+pub mod export;
+pub mod import;
 pub mod importance;
 pub mod predict;
 pub mod presets;

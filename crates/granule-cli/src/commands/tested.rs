@@ -295,6 +295,14 @@ fn trained_on(file: &ModelFile, configured: Option<&DatasetSpec>) -> anyhow::Res
     if let Some(spec) = configured {
         return Ok(spec.clone());
     }
+    if let Some(from) = &file.provenance.imported_from {
+        let text = format!(
+            "the model was imported from {from}, which does not say what it was trained on"
+        );
+        return Err(Usage::new(text)
+            .hint("name a data set with --dataset")
+            .into());
+    }
     let name = &file.provenance.dataset;
     let refused = |why: &str, hint: String| {
         Usage::new(format!("the model was trained on {name:?}, {why}")).hint(hint)

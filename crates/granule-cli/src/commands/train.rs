@@ -135,6 +135,8 @@ fn finished(outcome: &Outcome) -> anyhow::Result<(&Evaluation, &Path)> {
 
 /// The layers of the model, one a line.
 fn show_plan(config: &RunConfig, plan: &Plan, json: bool) -> anyhow::Result<()> {
+    let (input, outputs) = (&plan.input.shape, plan.task.outputs());
+    let auxiliary = plan.task.learnt_outputs() - outputs;
     if json {
         let layers = plan.layers.iter().map(|layer| {
             let tensors = layer.tensors.iter();
@@ -148,9 +150,9 @@ fn show_plan(config: &RunConfig, plan: &Plan, json: bool) -> anyhow::Result<()> 
         });
         let fields = json!({
             "model": config.model.name(),
-            "input": plan.input.to_string(),
-            "outputs": plan.outputs,
-            "auxiliary": plan.auxiliary,
+            "input": input.to_string(),
+            "outputs": outputs,
+            "auxiliary": auxiliary,
             "layers": layers.collect::<Vec<_>>(),
             "parameters": plan.parameters,
             "epochs": plan.epochs,
@@ -184,9 +186,9 @@ fn show_plan(config: &RunConfig, plan: &Plan, json: bool) -> anyhow::Result<()> 
         &format!(
             "{}: {} → {}{}, {}",
             config.model.name(),
-            plan.input,
-            output::counted(plan.outputs, "output"),
-            match plan.auxiliary {
+            input,
+            output::counted(outputs, "output"),
+            match auxiliary {
                 0 => String::new(),
                 beside => format!(" and {beside} learnt beside"),
             },

@@ -6,9 +6,9 @@ use std::io::{BufReader, Read, Seek};
 use std::path::{Path, PathBuf};
 
 use flate2::CrcReader;
-use flate2::read::DeflateDecoder;
 use granule_io::words::printable;
 
+use super::npy::Header;
 use super::{
     Array, ArrayOptions, Doubles, Outputs, Part, RawInputs, TargetKind, doubles, elements, zip,
 };
@@ -156,6 +156,35 @@ impl<'a, F: Read + Seek> Archive<'a, F> {
             .collect()
     }
 
+    /// Every array with its type and extents, in the order of the archive, each name once.
+    ///
+    /// # Errors
+    /// Those of the headers, which alone are read.
+    pub(crate) fn headers(&mut self) -> Result<Vec<ArrayHeader>, DataError> {
+        let mut headers = Vec::new();
+        for name in self.keys() {
+            let at = find(&self.places, &name);
+            let Some(member) = at.and_then(|at| self.members.get(at)) else {
+                continue;
+            };
+            let inside = inside(self.path, member);
+            zip::seek_to(member, &mut self.file, self.path)?;
+            let mut stream = member.stream(&mut self.file, &inside)?;
+            let header = Header::read(&mut stream, &inside)?;
+            headers.push(ArrayHeader {
+                name,
+                element: header.kind.name(),
+                shape: header.shape.iter().map(|&n| n as usize).collect(),
+            });
+        }
+        Ok(headers)
+    }
+
+    /// Reads an array of any number type in single precision.
+    pub(crate) fn floats(&mut self, name: &str) -> Result<Vec<f32>, DataError> {
+        self.read(name, elements::floats)
+    }
+
     /// The names of the arrays that are none of `read`, for messages.
     pub(super) fn unread(&self, read: &[&str]) -> Vec<String> {
         let keys = self.keys().into_iter();
@@ -172,6 +201,46 @@ impl<'a, F: Read + Seek> Archive<'a, F> {
             .map(|member| printable(member.name.trim_end_matches(".npy")))
             .collect();
         names.join(", ")
+    }
+}
+
+/// What the header of an array in an archive says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ArrayHeader {
+    /// Its name, without `.npy`.
+    pub name: String,
+    /// NumPy's name of the type of its elements, as `float32`.
+    pub element: &'static str,
+    /// Its extents.
+    pub shape: Vec<usize>,
+}
+
+/// The numbers of an `.npz` archive, each array read when it is asked for.
+pub struct NpzNumbers<'a>(Archive<'a, BufReader<File>>);
+
+impl<'a> NpzNumbers<'a> {
+    /// Reads the directory of an archive.
+    ///
+    /// # Errors
+    /// A [`DataError`] that names the file.
+    pub fn open(path: &'a Path) -> Result<Self, DataError> {
+        Archive::open(path).map(Self)
+    }
+
+    /// Every array, in the order of the archive.
+    ///
+    /// # Errors
+    /// A [`DataError`] that names the array whose header cannot be read.
+    pub fn headers(&mut self) -> Result<Vec<ArrayHeader>, DataError> {
+        self.0.headers()
+    }
+
+    /// An array in single precision, in row-major order; its numbers are finite.
+    ///
+    /// # Errors
+    /// A [`DataError`] that names the array.
+    pub fn read(&mut self, name: &str) -> Result<Vec<f32>, DataError> {
+        self.0.floats(name)
     }
 }
 
@@ -193,18 +262,7 @@ fn with_member<T>(
     read: impl FnOnce(Array<'_>) -> Result<T, DataError>,
 ) -> Result<T, DataError> {
     zip::seek_to(member, file, archive)?;
-    let stored = file.take(member.stored_bytes);
-    let refused = |how: String| Err(DataError::format(path, how));
-    let mut stream = CrcReader::new(match member.method {
-        zip::Method::Stored => Box::new(stored) as Box<dyn Read>,
-        zip::Method::Deflate => Box::new(DeflateDecoder::new(stored)),
-        zip::Method::Encrypted => return refused("encrypted; save it by numpy.savez".into()),
-        zip::Method::Other(method) => {
-            return refused(format!(
-                "compressed by method {method}, known are 0 (stored) and 8 (deflate); save it by numpy.savez_compressed"
-            ));
-        }
-    });
+    let mut stream = CrcReader::new(member.stream(file, path)?);
     let array = Array::new(
         &mut stream,
         member.stored_bytes.saturating_mul(RESERVE_RATIO),

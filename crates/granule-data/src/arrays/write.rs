@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use flate2::Crc;
 
-/// An array of double-precision numbers, or a text, for [`write_npz`].
+/// An array of numbers, or a text, for [`write_npz`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct NpzArray<'a> {
     name: String,
@@ -16,6 +16,7 @@ pub struct NpzArray<'a> {
 #[derive(Debug, Clone, PartialEq)]
 enum Content<'a> {
     Numbers(Cow<'a, [f64]>),
+    Singles(Cow<'a, [f32]>),
     Text(String),
 }
 
@@ -33,6 +34,19 @@ impl<'a> NpzArray<'a> {
         }
     }
 
+    /// As [`new`](Self::new), in single precision.
+    pub fn singles(
+        name: impl Into<String>,
+        shape: Vec<usize>,
+        values: impl Into<Cow<'a, [f32]>>,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            shape,
+            content: Content::Singles(values.into()),
+        }
+    }
+
     /// A text, which NumPy reads as an array without dimensions: `str(archive["name"])`.
     pub fn text(name: impl Into<String>, text: impl Into<String>) -> Self {
         Self {
@@ -46,18 +60,24 @@ impl<'a> NpzArray<'a> {
     fn npy(&self, mut part: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
         /// Numbers that are made bytes of at once.
         const NUMBERS: usize = 8192;
+        let filled = |count: usize| {
+            if self.shape.iter().product::<usize>() == count {
+                return Ok(());
+            }
+            let reason = format!(
+                "the array {} has {count} values for the shape {:?}",
+                self.name, self.shape
+            );
+            Err(io::Error::new(io::ErrorKind::InvalidInput, reason))
+        };
         let descr = match &self.content {
             Content::Numbers(values) => {
-                if self.shape.iter().product::<usize>() != values.len() {
-                    let reason = format!(
-                        "the array {} has {} values for the shape {:?}",
-                        self.name,
-                        values.len(),
-                        self.shape
-                    );
-                    return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
-                }
+                filled(values.len())?;
                 "<f8".to_owned()
+            }
+            Content::Singles(values) => {
+                filled(values.len())?;
+                "<f4".to_owned()
             }
             // NumPy has no texts of length 0, and fills up with zeros.
             Content::Text(text) => format!("<U{}", text.chars().count().max(1)),
@@ -77,6 +97,11 @@ impl<'a> NpzArray<'a> {
         part(&bytes)?;
         match &self.content {
             Content::Numbers(values) => values.chunks(NUMBERS).try_for_each(|values| {
+                bytes.clear();
+                bytes.extend(values.iter().flat_map(|x| x.to_le_bytes()));
+                part(&bytes)
+            }),
+            Content::Singles(values) => values.chunks(NUMBERS).try_for_each(|values| {
                 bytes.clear();
                 bytes.extend(values.iter().flat_map(|x| x.to_le_bytes()));
                 part(&bytes)

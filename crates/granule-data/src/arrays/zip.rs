@@ -1,10 +1,14 @@
-//! Just enough of the zip format to read what NumPy's `savez` and `savez_compressed` write.
+//! Just enough of the zip format to read what NumPy's `savez` and `savez_compressed` and PyTorch's `save` write.
 
-use std::io::{Read, Seek, SeekFrom};
-use std::path::Path;
+use std::fs::File;
+use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use flate2::CrcReader;
+use flate2::read::DeflateDecoder;
 
 use crate::DataError;
-use crate::reading::{fill, stream_error};
+use crate::reading::{self, RESERVE_RATIO, fill, stream_error};
 
 const END_SIGNATURE: [u8; 4] = *b"PK\x05\x06";
 const ENTRY_SIGNATURE: [u8; 4] = *b"PK\x01\x02";
@@ -41,6 +45,85 @@ pub(crate) struct Member {
     pub(crate) stored_bytes: u64,
     pub(crate) bytes: u64,
     local: u64,
+}
+
+impl Member {
+    /// What it holds, decompressed, of a file that stands [at it](seek_to).
+    pub(crate) fn stream<'a>(
+        &self,
+        file: &'a mut dyn Read,
+        path: &Path,
+    ) -> Result<Box<dyn Read + 'a>, DataError> {
+        let stored = file.take(self.stored_bytes);
+        let refused = |how: String| Err(DataError::format(path, how));
+        match self.method {
+            Method::Stored => Ok(Box::new(stored)),
+            Method::Deflate => Ok(Box::new(DeflateDecoder::new(stored))),
+            Method::Encrypted => refused("encrypted; save it without a password".into()),
+            Method::Other(method) => refused(format!(
+                "compressed by method {method}, known are 0 (stored) and 8 (deflate); save it in one of these"
+            )),
+        }
+    }
+}
+
+/// A zip archive whose directory was read.
+#[derive(Debug)]
+pub struct ZipArchive {
+    file: BufReader<File>,
+    path: PathBuf,
+    members: Vec<Member>,
+}
+
+impl ZipArchive {
+    /// Reads the directory of an archive.
+    ///
+    /// # Errors
+    /// A [`DataError`] that names the file.
+    pub fn open(path: &Path) -> Result<Self, DataError> {
+        let (file, _) = reading::open(path)?;
+        let mut file = BufReader::new(file);
+        let members = members(&mut file, path)?;
+        Ok(Self {
+            file,
+            path: path.to_owned(),
+            members,
+        })
+    }
+
+    /// The names of its members and how many bytes each promises to hold, in their order.
+    pub fn members(&self) -> impl Iterator<Item = (&str, u64)> {
+        let members = self.members.iter();
+        members.map(|member| (member.name.as_str(), member.bytes))
+    }
+
+    /// The content of a member, of several of one name the last; none where there is no such member.
+    ///
+    /// # Errors
+    /// A [`DataError`] for more than `most` bytes, a damaged or encrypted member, and what does not fit into memory.
+    pub fn read(&mut self, name: &str, most: u64) -> Result<Option<Vec<u8>>, DataError> {
+        let named = |member: &&Member| member.name == name;
+        let Some(member) = self.members.iter().rfind(named) else {
+            return Ok(None);
+        };
+        let inside = format!("{}!{name}", self.path.display());
+        let inside = Path::new(&inside);
+        reading::check_limit(inside, member.bytes, most)?;
+        if member.method == Method::Deflate {
+            let limit = reading::decoded_limit(member.stored_bytes);
+            reading::check_limit(inside, member.bytes, limit)?;
+        }
+        seek_to(member, &mut self.file, &self.path)?;
+        let reserve = member.stored_bytes.saturating_mul(RESERVE_RATIO);
+        let mut stream = CrcReader::new(member.stream(&mut self.file, inside)?);
+        let mut bytes = Vec::new();
+        reading::append(&mut stream, &mut bytes, member.bytes, reserve, inside)?;
+        reading::end(&mut stream, member.bytes, inside)?;
+        if stream.crc().sum() != member.crc {
+            return Err(DataError::corrupt(inside, "its checksum is wrong"));
+        }
+        Ok(Some(bytes))
+    }
 }
 
 /// The members that the central directory lists.

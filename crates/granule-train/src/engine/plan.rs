@@ -2,7 +2,7 @@
 
 use granule_data::task::Part;
 use granule_models::state::{is_running_statistic, layer_of, state_dict};
-use granule_models::{InputShape, Model as _, Network};
+use granule_models::{InputShape, InputSpec, Model as _, Network, Task};
 
 use super::opened::{on, open};
 use super::problem::Problem;
@@ -13,12 +13,10 @@ use crate::{Event, Lengthened, Observer, RunConfig, TrainError};
 /// A run that has not begun: the model on its data.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
-    /// What the model sees.
-    pub input: InputShape,
-    /// How many values it gives for a sample.
-    pub outputs: usize,
-    /// Outputs that are learnt beside these, and neither answered nor scored.
-    pub auxiliary: usize,
+    /// What the model sees, and how it is normalised.
+    pub input: InputSpec,
+    /// What it gives for a sample.
+    pub task: Task,
     /// Its layers, by name.
     pub layers: Vec<LayerPlan>,
     /// Their parameters.
@@ -69,10 +67,9 @@ pub fn plan(config: &RunConfig, observer: &mut dyn Observer) -> Result<Plan, Tra
         let mut train = config.train.clone();
         let lengthened = train.settle_length(samples);
         Ok(Plan {
-            input: problem.input.shape,
-            outputs: problem.task.outputs(),
-            auxiliary: problem.task.learnt_outputs() - problem.task.outputs(),
             layers: layers(&network, &problem.input.shape)?,
+            input: problem.input.clone(),
+            task: problem.task.clone(),
             parameters: network.parameter_count(),
             epochs: train.epochs,
             lengthened,

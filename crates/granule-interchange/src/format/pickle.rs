@@ -1,0 +1,690 @@
+//! Pickles of tensors: a machine for the instructions that `torch.save` writes, which calls nothing. Of what a pickle may name
+//! it knows the few things that state dicts are made of; all else is refused by its name.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+use granule_io::budget;
+use granule_io::words::{printable, shortened};
+
+use crate::InterchangeError;
+use crate::weights::{Element, elements};
+
+/// The most bytes of a pickle: names, shapes and places of tensors, not their elements.
+pub(super) const MOST_BYTES: u64 = 64 << 20;
+
+/// A byte of a pickle makes a value at most.
+const BYTES_OF_A_VALUE: u64 = 64;
+
+/// The most letters of the name of a member that holds elements.
+const MOST_LETTERS: usize = 255;
+
+/// The most dimensions of a tensor.
+const MOST_DIMENSIONS: usize = 32;
+
+/// The place of a value among all.
+type Id = usize;
+
+/// What was unpickled.
+#[derive(Debug)]
+pub(super) struct Pickle {
+    values: Vec<Value>,
+    top: Id,
+}
+
+/// A value; what it holds stands beside it, so that nothing nests.
+#[derive(Debug)]
+enum Value {
+    /// Of a kind that no state dict is read for.
+    Other,
+    Int(i64),
+    Text(String),
+    Tuple(Vec<Id>),
+    List(Vec<Id>),
+    Dict(Vec<(Id, Id)>),
+    Global(Global),
+    Storage(Storage),
+    Tensor(Tensor),
+}
+
+/// What a pickle may name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Global {
+    OrderedDict,
+    RebuildTensor,
+    RebuildParameter,
+    /// The type of the elements of a storage.
+    Storage(Element),
+}
+
+impl Global {
+    fn of(module: &str, name: &str) -> Option<Self> {
+        match (module, name) {
+            ("collections", "OrderedDict") => Some(Self::OrderedDict),
+            ("torch._utils", "_rebuild_tensor_v2") => Some(Self::RebuildTensor),
+            ("torch._utils", "_rebuild_parameter") => Some(Self::RebuildParameter),
+            ("torch", storage) => Some(Self::Storage(match storage.strip_suffix("Storage")? {
+                "Float" => Element::F32,
+                "Double" => Element::F64,
+                "Half" => Element::F16,
+                "BFloat16" => Element::Bf16,
+                "Long" => Element::Other("int64".to_owned()),
+                "Int" => Element::Other("int32".to_owned()),
+                "Short" => Element::Other("int16".to_owned()),
+                "Char" => Element::Other("int8".to_owned()),
+                "Byte" => Element::Other("uint8".to_owned()),
+                "Bool" => Element::Other("bool".to_owned()),
+                _ => return None,
+            })),
+            _ => None,
+        }
+    }
+}
+
+/// Elements in a member of the archive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Storage {
+    /// The member's name.
+    pub(super) key: String,
+    pub(super) element: Element,
+    /// How many elements there are.
+    pub(super) count: usize,
+}
+
+/// Some elements of a storage.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Tensor {
+    pub(super) storage: Storage,
+    pub(super) offset: usize,
+    pub(super) shape: Vec<usize>,
+    pub(super) strides: Vec<usize>,
+}
+
+impl Tensor {
+    /// A tensor all of whose elements are in its storage.
+    fn new(
+        storage: Storage,
+        offset: usize,
+        shape: Vec<usize>,
+        strides: Vec<usize>,
+    ) -> Option<Self> {
+        elements(&shape)?;
+        if shape.len() != strides.len() {
+            return None;
+        }
+        let mut last = offset;
+        if !shape.contains(&0) {
+            for (dim, stride) in shape.iter().zip(&strides) {
+                last = last.checked_add((dim - 1).checked_mul(*stride)?)?;
+            }
+            if last >= storage.count {
+                return None;
+            }
+        }
+        Some(Self {
+            storage,
+            offset,
+            shape,
+            strides,
+        })
+    }
+
+    /// Whether its elements lie one after the other.
+    pub(super) fn is_contiguous(&self) -> bool {
+        let mut expected = 1;
+        self.shape
+            .iter()
+            .zip(&self.strides)
+            .rev()
+            .all(|(dim, stride)| {
+                let fits = *dim == 1 || *stride == expected;
+                expected *= dim;
+                fits
+            })
+    }
+}
+
+/// Of state dicts within a checkpoint, the keys under which they usually stand.
+const WITHIN: [&str; 5] = ["state_dict", "model_state_dict", "model", "net", "weights"];
+
+impl Pickle {
+    /// The tensors of the state dict by their names; it may stand within another dict.
+    pub(super) fn tensors(self, path: &Path) -> Result<Vec<(String, Tensor)>, InterchangeError> {
+        let own = self.of(self.top);
+        if !own.is_empty() {
+            return Ok(own);
+        }
+        let within = WITHIN.iter().filter_map(|key| self.entry(key));
+        let mut within = within.map(|id| self.of(id));
+        within.find(|found| !found.is_empty()).ok_or_else(|| {
+            let reason = "it holds no state dict, tensors by name; write one by torch.save(model.state_dict(), FILE)";
+            InterchangeError::format(path, reason)
+        })
+    }
+
+    fn pairs(&self, id: Id) -> &[(Id, Id)] {
+        match self.values.get(id) {
+            Some(Value::Dict(pairs)) => pairs,
+            _ => &[],
+        }
+    }
+
+    fn text(&self, id: Id) -> Option<&str> {
+        match self.values.get(id) {
+            Some(Value::Text(text)) => Some(text),
+            _ => None,
+        }
+    }
+
+    fn entry(&self, key: &str) -> Option<Id> {
+        let mut pairs = self.pairs(self.top).iter();
+        pairs.find_map(|&(name, value)| (self.text(name) == Some(key)).then_some(value))
+    }
+
+    /// The tensors of a dict; of those of one name the last.
+    fn of(&self, dict: Id) -> Vec<(String, Tensor)> {
+        let pairs = self.pairs(dict).iter();
+        let named = pairs.filter_map(|&(name, value)| Some((self.text(name)?, value)));
+        let named: BTreeMap<&str, Id> = named.collect();
+        let tensors = named
+            .into_iter()
+            .filter_map(|(name, value)| match self.values.get(value) {
+                Some(Value::Tensor(tensor)) => Some((name.to_owned(), tensor.clone())),
+                _ => None,
+            });
+        tensors.collect()
+    }
+}
+
+/// Runs a pickle.
+///
+/// # Errors
+///
+/// [`InterchangeError::Code`] for what it names beside tensors; [`InterchangeError::Format`] where it is damaged.
+pub(super) fn unpickle(bytes: &[u8], path: &Path) -> Result<Pickle, InterchangeError> {
+    budget::ask(
+        path.display(),
+        (bytes.len() as u64).saturating_mul(BYTES_OF_A_VALUE),
+    )?;
+    let mut machine = Machine {
+        rest: bytes,
+        path,
+        values: Vec::new(),
+        stack: Vec::new(),
+        marks: Vec::new(),
+        memo: HashMap::new(),
+    };
+    let top = machine.run()?;
+    Ok(Pickle {
+        values: machine.values,
+        top,
+    })
+}
+
+struct Machine<'a> {
+    rest: &'a [u8],
+    path: &'a Path,
+    values: Vec<Value>,
+    stack: Vec<Id>,
+    /// The heights of the stack at its marks.
+    marks: Vec<usize>,
+    memo: HashMap<u64, Id>,
+}
+
+type Done<T> = Result<T, InterchangeError>;
+
+impl<'a> Machine<'a> {
+    fn damaged(&self, what: &str) -> InterchangeError {
+        let reason = format!("its pickle is damaged: {what}; take another copy");
+        InterchangeError::format(self.path, reason)
+    }
+
+    fn take(&mut self, count: usize) -> Done<&'a [u8]> {
+        match self.rest.split_at_checked(count) {
+            Some((taken, rest)) => {
+                self.rest = rest;
+                Ok(taken)
+            }
+            None => Err(self.damaged("it is cut off")),
+        }
+    }
+
+    /// A little-endian number of so many bytes, eight at most.
+    fn number(&mut self, bytes: usize) -> Done<u64> {
+        let taken = self.take(bytes)?;
+        Ok(taken
+            .iter()
+            .rev()
+            .fold(0, |n, byte| n << 8 | u64::from(*byte)))
+    }
+
+    fn counted(&mut self, bytes: usize) -> Done<&'a [u8]> {
+        let count = self.number(bytes)?;
+        self.take(usize::try_from(count).unwrap_or(usize::MAX))
+    }
+
+    /// A text up to the end of the line.
+    fn line(&mut self) -> Done<&'a str> {
+        let end = self.rest.iter().position(|byte| *byte == b'\n');
+        let end = end.ok_or_else(|| self.damaged("it is cut off"))?;
+        let line = self.take(end)?;
+        self.take(1)?;
+        std::str::from_utf8(line).map_err(|_| self.damaged("a name is no text"))
+    }
+
+    fn text(&mut self, bytes: usize) -> Done<Value> {
+        let taken = self.counted(bytes)?;
+        let text = std::str::from_utf8(taken).map_err(|_| self.damaged("a name is no text"))?;
+        Ok(Value::Text(text.to_owned()))
+    }
+
+    fn push(&mut self, value: Value) {
+        self.stack.push(self.values.len());
+        self.values.push(value);
+    }
+
+    fn pop(&mut self) -> Done<Id> {
+        let floor = self.marks.last().copied().unwrap_or(0);
+        match self.stack.pop() {
+            Some(id) if self.stack.len() >= floor => Ok(id),
+            _ => Err(self.damaged("its stack is empty")),
+        }
+    }
+
+    /// What stands above the last mark, which goes with it.
+    fn pop_mark(&mut self) -> Done<Vec<Id>> {
+        let mark = self.marks.pop();
+        match mark {
+            Some(mark) if mark <= self.stack.len() => Ok(self.stack.split_off(mark)),
+            _ => Err(self.damaged("a mark is missing")),
+        }
+    }
+
+    fn top(&mut self) -> Done<&mut Value> {
+        let top = self.stack.last().copied();
+        match top.and_then(|id| self.values.get_mut(id)) {
+            Some(value) => Ok(value),
+            None => Err(InterchangeError::format(
+                self.path,
+                "its pickle is damaged: its stack is empty; take another copy",
+            )),
+        }
+    }
+
+    fn remember(&mut self, key: u64) -> Done<()> {
+        let top = self.stack.last().copied();
+        let top = top.ok_or_else(|| self.damaged("its stack is empty"))?;
+        self.memo.insert(key, top);
+        Ok(())
+    }
+
+    fn recall(&mut self, key: u64) -> Done<()> {
+        let id = self.memo.get(&key).copied();
+        let id = id.ok_or_else(|| self.damaged("it recalls what it has not made"))?;
+        self.stack.push(id);
+        Ok(())
+    }
+
+    fn global(&mut self, module: &str, name: &str) -> Done<()> {
+        match Global::of(module, name) {
+            Some(global) => {
+                self.push(Value::Global(global));
+                Ok(())
+            }
+            None => Err(InterchangeError::Code {
+                path: self.path.to_owned(),
+                global: shortened(&printable(&format!("{module}.{name}"))),
+            }),
+        }
+    }
+
+    fn run(&mut self) -> Done<Id> {
+        loop {
+            let [code] = *self.take(1)? else {
+                return Err(self.damaged("it is cut off"));
+            };
+            match code {
+                b'.' => return self.pop(),
+                // What says the version, and how far a frame reaches.
+                0x80 => drop(self.take(1)?),
+                0x95 => drop(self.take(8)?),
+                b'(' => self.marks.push(self.stack.len()),
+                b'0' => drop(self.pop()?),
+                b'1' => drop(self.pop_mark()?),
+                b'2' => {
+                    let top = self.pop()?;
+                    self.stack.extend([top, top]);
+                }
+                // None, True, False and numbers that are not whole.
+                b'N' | 0x88 | 0x89 => self.push(Value::Other),
+                b'G' => {
+                    self.take(8)?;
+                    self.push(Value::Other);
+                }
+                b'K' => {
+                    let n = self.number(1)?;
+                    self.push(Value::Int(n as i64));
+                }
+                b'M' => {
+                    let n = self.number(2)?;
+                    self.push(Value::Int(n as i64));
+                }
+                b'J' => {
+                    let n = self.number(4)? as u32;
+                    self.push(Value::Int(i64::from(n.cast_signed())));
+                }
+                0x8a => {
+                    let digits = self.counted(1)?;
+                    let sign = digits.last().is_some_and(|byte| byte & 0x80 != 0);
+                    let mut bytes = [if sign { 0xff } else { 0 }; 8];
+                    self.push(match bytes.get_mut(..digits.len()) {
+                        Some(low) => {
+                            low.copy_from_slice(digits);
+                            Value::Int(i64::from_le_bytes(bytes))
+                        }
+                        None => Value::Other,
+                    });
+                }
+                b'X' => {
+                    let text = self.text(4)?;
+                    self.push(text);
+                }
+                0x8c => {
+                    let text = self.text(1)?;
+                    self.push(text);
+                }
+                // Bytes and texts of Python 2.
+                b'B' | b'T' => {
+                    self.counted(4)?;
+                    self.push(Value::Other);
+                }
+                b'C' | b'U' => {
+                    self.counted(1)?;
+                    self.push(Value::Other);
+                }
+                b')' => self.push(Value::Tuple(Vec::new())),
+                0x85..=0x87 => {
+                    let mut items = Vec::new();
+                    for _ in 0..code - 0x84 {
+                        items.push(self.pop()?);
+                    }
+                    items.reverse();
+                    self.push(Value::Tuple(items));
+                }
+                b't' => {
+                    let items = self.pop_mark()?;
+                    self.push(Value::Tuple(items));
+                }
+                b']' => self.push(Value::List(Vec::new())),
+                b'l' => {
+                    let items = self.pop_mark()?;
+                    self.push(Value::List(items));
+                }
+                b'a' => {
+                    let item = self.pop()?;
+                    self.append(vec![item])?;
+                }
+                b'e' => {
+                    let items = self.pop_mark()?;
+                    self.append(items)?;
+                }
+                b'}' => self.push(Value::Dict(Vec::new())),
+                b'd' => {
+                    let items = self.pop_mark()?;
+                    self.push(Value::Dict(Vec::new()));
+                    self.set(&items)?;
+                }
+                b's' => {
+                    let value = self.pop()?;
+                    let key = self.pop()?;
+                    self.set(&[key, value])?;
+                }
+                b'u' => {
+                    let items = self.pop_mark()?;
+                    self.set(&items)?;
+                }
+                b'q' => {
+                    let key = self.number(1)?;
+                    self.remember(key)?;
+                }
+                b'r' => {
+                    let key = self.number(4)?;
+                    self.remember(key)?;
+                }
+                0x94 => self.remember(self.memo.len() as u64)?,
+                b'h' => {
+                    let key = self.number(1)?;
+                    self.recall(key)?;
+                }
+                b'j' => {
+                    let key = self.number(4)?;
+                    self.recall(key)?;
+                }
+                b'c' => {
+                    let module = self.line()?;
+                    let name = self.line()?;
+                    self.global(module, name)?;
+                }
+                0x93 => {
+                    let (name, module) = (self.pop()?, self.pop()?);
+                    let [module, name] = [module, name].map(|id| match self.values.get(id) {
+                        Some(Value::Text(text)) => Some(shortened(text)),
+                        _ => None,
+                    });
+                    let (Some(module), Some(name)) = (module, name) else {
+                        return Err(self.damaged("a name is no text"));
+                    };
+                    self.global(&module, &name)?;
+                }
+                b'Q' => {
+                    let id = self.pop()?;
+                    let storage = self.storage(id);
+                    let storage =
+                        storage.ok_or_else(|| self.damaged("a tensor has no place in the file"))?;
+                    self.push(Value::Storage(storage));
+                }
+                b'R' => self.reduce()?,
+                // The state of what was made: of a dict, versions of modules.
+                b'b' => {
+                    self.pop()?;
+                    if !matches!(self.top()?, Value::Dict(_)) {
+                        return Err(self.damaged("what has no state is given one"));
+                    }
+                }
+                other => {
+                    return Err(self.damaged(&format!(
+                        "the instruction 0x{other:02x} is none of those that tensors are saved by"
+                    )));
+                }
+            }
+        }
+    }
+
+    fn append(&mut self, items: Vec<Id>) -> Done<()> {
+        if let Value::List(list) = self.top()? {
+            list.extend(items);
+            return Ok(());
+        }
+        Err(self.damaged("what is no list is added to"))
+    }
+
+    fn set(&mut self, items: &[Id]) -> Done<()> {
+        let (pairs, rest) = items.as_chunks::<2>();
+        if let (Value::Dict(dict), []) = (self.top()?, rest) {
+            dict.extend(pairs.iter().map(|&[key, value]| (key, value)));
+            return Ok(());
+        }
+        Err(self.damaged("what is no dict is added to"))
+    }
+
+    /// A call, of which a few are known by what they give.
+    fn reduce(&mut self) -> Done<()> {
+        let (given, called) = (self.pop()?, self.pop()?);
+        let made = match (self.values.get(called), self.values.get(given)) {
+            (Some(Value::Global(global)), Some(Value::Tuple(given))) => self.made(global, given),
+            _ => None,
+        };
+        let made = made.ok_or_else(|| self.damaged("a tensor's description makes no sense"))?;
+        self.push(made);
+        Ok(())
+    }
+
+    fn made(&self, global: &Global, given: &[Id]) -> Option<Value> {
+        let value = |id: &Id| self.values.get(*id);
+        match (global, given) {
+            (Global::OrderedDict, []) => Some(Value::Dict(Vec::new())),
+            (Global::RebuildTensor, [storage, offset, shape, strides, ..]) => {
+                let Value::Storage(storage) = value(storage)? else {
+                    return None;
+                };
+                let offset = self.whole(*offset)?;
+                let (shape, strides) = (self.extents(*shape)?, self.extents(*strides)?);
+                Tensor::new(storage.clone(), offset, shape, strides).map(Value::Tensor)
+            }
+            (Global::RebuildParameter, [tensor, ..]) => match value(tensor)? {
+                Value::Tensor(tensor) => Some(Value::Tensor(tensor.clone())),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// What a tuple `("storage", type, key, device, count)` says.
+    fn storage(&self, id: Id) -> Option<Storage> {
+        let Some(Value::Tuple(items)) = self.values.get(id) else {
+            return None;
+        };
+        let [kind, element, key, _, count] = items[..] else {
+            return None;
+        };
+        match [kind, element, key].map(|id| self.values.get(id)) {
+            [
+                Some(Value::Text(kind)),
+                Some(Value::Global(Global::Storage(element))),
+                Some(Value::Text(key)),
+            ] if kind == "storage" && key.len() <= MOST_LETTERS => Some(Storage {
+                key: key.clone(),
+                element: element.clone(),
+                count: self.whole(count)?,
+            }),
+            _ => None,
+        }
+    }
+
+    fn whole(&self, id: Id) -> Option<usize> {
+        match self.values.get(id) {
+            Some(Value::Int(n)) => usize::try_from(*n).ok(),
+            _ => None,
+        }
+    }
+
+    fn extents(&self, id: Id) -> Option<Vec<usize>> {
+        match self.values.get(id) {
+            Some(Value::Tuple(items)) if items.len() <= MOST_DIMENSIONS => {
+                items.iter().map(|id| self.whole(*id)).collect()
+            }
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What `torch.save(OrderedDict(w=torch.zeros(2, 3)))` writes, by hand.
+    fn state_dict() -> Vec<u8> {
+        let mut bytes = b"\x80\x02ccollections\nOrderedDict\nq\x00)Rq\x01".to_vec();
+        bytes.extend(b"X\x01\x00\x00\x00wq\x02");
+        bytes.extend(b"ctorch._utils\n_rebuild_tensor_v2\nq\x03(");
+        bytes.extend(b"(X\x07\x00\x00\x00storageq\x04ctorch\nFloatStorage\nq\x05");
+        bytes.extend(b"X\x01\x00\x00\x000q\x06X\x03\x00\x00\x00cpuq\x07K\x06tq\x08Q");
+        bytes.extend(b"K\x00K\x02K\x03\x86q\x09K\x03K\x01\x86q\x0a\x89h\x00)Rq\x0btq\x0cRq\x0ds}");
+        bytes.extend(b"X\x09\x00\x00\x00_metadata}sb.");
+        bytes
+    }
+
+    fn read(bytes: &[u8]) -> Result<Vec<(String, Tensor)>, InterchangeError> {
+        let path = Path::new("w.pt");
+        unpickle(bytes, path)?.tensors(path)
+    }
+
+    #[test]
+    fn a_state_dict_is_read() {
+        let found = read(&state_dict()).unwrap();
+        let [(name, tensor)] = &found[..] else {
+            panic!("{found:?}");
+        };
+        assert_eq!(name, "w");
+        assert_eq!(tensor.shape, [2, 3]);
+        assert!(tensor.is_contiguous());
+        assert_eq!(tensor.storage.element, Element::F32);
+        assert_eq!(
+            (tensor.storage.key.as_str(), tensor.storage.count),
+            ("0", 6)
+        );
+    }
+
+    #[test]
+    fn code_is_refused_by_its_name_and_not_run() {
+        let folder = tempfile::tempdir().unwrap();
+        let witness = folder.path().join("ran");
+        let shell = format!("touch {}", witness.display());
+        for module in ["os", "posix", "builtins"] {
+            let mut bytes = format!("\x02c{module}\nsystem\n(X").into_bytes();
+            bytes.insert(0, 0x80);
+            bytes.extend((shell.len() as u32).to_le_bytes());
+            bytes.extend(shell.as_bytes());
+            bytes.extend(b"tR.");
+            let error = read(&bytes).unwrap_err();
+            let InterchangeError::Code { global, .. } = &error else {
+                panic!("{error}");
+            };
+            assert_eq!(*global, format!("{module}.system"));
+        }
+        // The same by the stack, and a whole module.
+        let by_stack = b"\x80\x04\x8c\x08builtins\x8c\x04eval\x93.";
+        assert!(matches!(read(by_stack), Err(InterchangeError::Code { .. })));
+        let module = b"\x80\x02c__main__\nLeNet\n)\x81.";
+        let error = read(module).unwrap_err().to_string();
+        assert!(error.contains("__main__.LeNet"), "{error}");
+        assert!(!witness.exists());
+    }
+
+    #[test]
+    fn whatever_is_cut_or_changed_is_an_error_or_a_tensor_within_its_storage() {
+        let whole = state_dict();
+        for end in 0..whole.len() {
+            assert!(read(&whole[..end]).is_err(), "{end}");
+        }
+        for at in 0..whole.len() {
+            for bit in 0..8 {
+                let mut changed = whole.clone();
+                changed[at] ^= 1 << bit;
+                for (_, tensor) in read(&changed).unwrap_or_default() {
+                    let last = tensor.shape.iter().zip(&tensor.strides);
+                    let last: usize = last.map(|(dim, stride)| (dim.max(&1) - 1) * stride).sum();
+                    assert!(tensor.offset + last < tensor.storage.count.max(1));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_tensor_is_within_its_storage() {
+        let storage = |count| Storage {
+            key: "0".into(),
+            element: Element::F32,
+            count,
+        };
+        let tensor = |count, offset, shape: &[usize], strides: &[usize]| {
+            Tensor::new(storage(count), offset, shape.to_vec(), strides.to_vec())
+        };
+        assert!(tensor(6, 0, &[2, 3], &[3, 1]).unwrap().is_contiguous());
+        assert!(!tensor(6, 0, &[3, 2], &[1, 3]).unwrap().is_contiguous());
+        assert_eq!(tensor(6, 1, &[2, 3], &[3, 1]), None);
+        assert_eq!(tensor(6, 0, &[2], &[3, 1]), None);
+        assert_eq!(tensor(6, 0, &[usize::MAX, 2], &[0, 1]), None);
+        assert_eq!(tensor(6, 5, &[2], &[usize::MAX]), None);
+    }
+}

@@ -1,0 +1,172 @@
+//! Files of `torch.save`, as they are since PyTorch 1.6: a zip archive of a pickle and of the elements of tensors.
+
+use std::path::{Path, PathBuf};
+
+use granule_data::arrays::ZipArchive;
+use granule_io::{budget, content};
+
+use super::Format;
+use super::pickle::{self, Tensor};
+use crate::InterchangeError;
+use crate::weights::{Entry, Weights, elements};
+
+pub(super) static FORMAT: Format = Format {
+    name: "pytorch",
+    extensions: &["pt", "pth"],
+    summary: "PyTorch state dict",
+    open,
+    write: None,
+};
+
+/// The beginning of a file of `torch.save` before PyTorch 1.6.
+const LEGACY: &[u8] = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19";
+
+struct Saved {
+    path: PathBuf,
+    archive: ZipArchive,
+    /// The folder in the archive.
+    folder: String,
+    big_endian: bool,
+    entries: Vec<Entry>,
+    tensors: Vec<Tensor>,
+    /// The member that was read last: several tensors may lie in one.
+    last: Option<(String, Vec<u8>)>,
+}
+
+fn open(path: &Path) -> Result<Box<dyn Weights>, InterchangeError> {
+    check_start(path)?;
+    let mut archive = ZipArchive::open(path)?;
+    let pickled = |name: &str| name.strip_suffix("data.pkl").map(str::to_owned);
+    let folder = archive.members().find_map(|(name, _)| pickled(name));
+    let no_pickle = || {
+        let reason = "it is a zip archive without data.pkl; write one by torch.save(model.state_dict(), FILE)";
+        InterchangeError::format(path, reason)
+    };
+    let folder = folder.ok_or_else(no_pickle)?;
+    let bytes = archive.read(&format!("{folder}data.pkl"), pickle::MOST_BYTES)?;
+    let bytes = bytes.ok_or_else(no_pickle)?;
+    let order = archive.read(&format!("{folder}byteorder"), 16)?;
+    let tensors = pickle::unpickle(&bytes, path)?.tensors(path)?;
+    let entries = tensors.iter().map(|(name, tensor)| Entry {
+        name: name.clone(),
+        shape: tensor.shape.clone(),
+        element: tensor.storage.element.clone(),
+    });
+    Ok(Box::new(Saved {
+        path: path.to_owned(),
+        big_endian: order.as_deref() == Some(b"big"),
+        folder,
+        entries: entries.collect(),
+        tensors: tensors.into_iter().map(|(_, tensor)| tensor).collect(),
+        archive,
+        last: None,
+    }))
+}
+
+/// Says what a file is that is no zip archive.
+fn check_start(path: &Path) -> Result<(), InterchangeError> {
+    use std::io::Read;
+    let (file, _) = granule_io::open(path, "weights")?;
+    let mut start = Vec::with_capacity(512);
+    file.take(512)
+        .read_to_end(&mut start)
+        .map_err(|source| granule_io::FileError::Io {
+            path: path.to_owned(),
+            action: "read",
+            source,
+        })?;
+    let reason = if start.starts_with(b"PK") {
+        return Ok(());
+    } else if start.starts_with(LEGACY) {
+        "it is of a PyTorch before 1.6; load it and save it again by torch.save(torch.load(FILE), FILE)".to_owned()
+    } else {
+        match content::recognise(&start) {
+            Some(what) => format!("it is no file of torch.save: it is {what}"),
+            None => "it is no file of torch.save, or damaged; take another copy".to_owned(),
+        }
+    };
+    Err(InterchangeError::format(path, reason))
+}
+
+impl Weights for Saved {
+    fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    fn read(&mut self, index: usize) -> Result<Vec<f32>, InterchangeError> {
+        let cut = |what: &str| {
+            let reason = format!("the elements of {what:?} are cut off; take another copy");
+            InterchangeError::format(&self.path, reason)
+        };
+        let (Some(entry), Some(tensor)) = (self.entries.get(index), self.tensors.get(index)) else {
+            return Err(cut("a tensor"));
+        };
+        let (name, storage) = (entry.name.as_str(), &tensor.storage);
+        let Some(size) = storage.element.size() else {
+            return Ok(Vec::new());
+        };
+        let member = format!("{}data/{}", self.folder, storage.key);
+        let bytes = match &self.last {
+            Some((last, bytes)) if *last == member => bytes,
+            _ => {
+                let most = storage.count.checked_mul(size).ok_or_else(|| cut(name))?;
+                let bytes = self.archive.read(&member, most as u64)?;
+                let bytes = bytes.ok_or_else(|| {
+                    let reason =
+                        format!("it has no elements of {name:?} ({member}); take another copy");
+                    InterchangeError::format(&self.path, reason)
+                })?;
+                &self.last.insert((member, bytes)).1
+            }
+        };
+        let count = elements(&tensor.shape).ok_or_else(|| cut(name))?;
+        let mut chosen = Vec::new();
+        let part = if tensor.is_contiguous() {
+            let (begin, length) = (tensor.offset * size, count * size);
+            bytes.get(begin..).and_then(|rest| rest.get(..length))
+        } else {
+            chosen = gathered(tensor, bytes, size, count, &self.path)?;
+            (chosen.len() == count * size).then_some(&*chosen)
+        };
+        let part = part.ok_or_else(|| cut(name))?;
+        if self.big_endian {
+            let mut turned = part.to_vec();
+            turned.chunks_exact_mut(size).for_each(<[u8]>::reverse);
+            return Ok(storage.element.decode(&turned, self.path.display())?);
+        }
+        let decoded = storage.element.decode(part, self.path.display())?;
+        drop(chosen);
+        Ok(decoded)
+    }
+}
+
+/// The bytes of elements that do not lie one after the other, row-major.
+fn gathered(
+    tensor: &Tensor,
+    bytes: &[u8],
+    size: usize,
+    count: usize,
+    path: &Path,
+) -> Result<Vec<u8>, InterchangeError> {
+    let mut out = budget::with_capacity(count * size, path.display())?;
+    let mut position = vec![0; tensor.shape.len()];
+    let mut at = tensor.offset;
+    for _ in 0..count {
+        let begin = at * size;
+        out.extend_from_slice(bytes.get(begin..begin + size).unwrap_or_default());
+        let axes = tensor.shape.iter().zip(&tensor.strides).enumerate().rev();
+        for (axis, (dim, stride)) in axes {
+            let Some(place) = position.get_mut(axis) else {
+                break;
+            };
+            *place += 1;
+            at += stride;
+            if *place < *dim {
+                break;
+            }
+            at -= stride * dim;
+            *place = 0;
+        }
+    }
+    Ok(out)
+}
