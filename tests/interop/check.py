@@ -6,6 +6,7 @@ models in PyTorch, imports them, and runs them in granule. All answers are proba
 
 import gzip
 import json
+import logging
 import os
 import pathlib
 import subprocess
@@ -141,7 +142,7 @@ class Check:
         path = self.folder / f"{name}-torch.onnx"
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            torch.onnx.export(module, (normalised[:2],), str(path), dynamo=False, opset_version=17, do_constant_folding=False)
+            torch.onnx.export(module, (normalised[:2],), str(path), external_data=False, optimize=False, verbose=False)
         words = [*model, "--input", "1x28x28", "--mean", 0.1307, "--std", 0.3081, "--out", f"{name}.granule"]
         self.run("import", path, "--model", *words)
         self.compare(f"{name}: PyTorch → torch.onnx → granule", self.predicted(f"{name}.granule"), expected)
@@ -263,6 +264,7 @@ KINDS = {
 
 
 def main():
+    logging.disable(logging.WARNING)
     check = Check(sys.argv[1])
     print(f"torch {torch.__version__}, onnx {onnx.__version__}, onnxruntime {onnxruntime.__version__}, {check.dataset}")
     for name, (model, module) in KINDS.items():
@@ -270,7 +272,7 @@ def main():
         check.inward(name, model, module())
         if name in ("lenet", "resnet", "gru"):
             check.inward(f"{name}-trained", model, module(), trained=True)
-    for name in ("mlp", "lenet", "cnn-norm", "resnet"):
+    for name in ("mlp", "lenet", "cnn-norm", "resnet", "rate", "gru", "lstm"):
         model, module = KINDS[name]
         check.from_exporter(name, model, module())
     torch.save({"conv1.weight": torch.zeros(6, 1, 5, 5), "hook": Code()}, check.folder / "code.pt")

@@ -9,6 +9,7 @@ mod eval;
 mod failure;
 mod help;
 mod images;
+mod interchange;
 mod interrupt;
 mod levels;
 mod limits;

@@ -286,9 +286,10 @@ Examples:
       --classes cat,dog --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 --out pets.granule
   granule import lenet.onnx --model lenet --input 1x28x28 --out lenet.granule
 
-What the file does not say, the model, its input, its classes and how that input is normalised, is of
-the run, the data set or the flags, a flag before the others; the command says what it took. The
-normalisation that a graph of ONNX may have is not read: give it by --mean and --std.
+What the file does not say, the model, its input, its classes and how that input is normalised, is
+of the run, the data set or the flags, a flag before the others; the command says what it took. The
+normalisation that a graph of ONNX may have is not read: give it by --mean and --std. Of PyTorch's
+exporter: torch.onnx.export(..., external_data=False, optimize=False).
 
 Names and layouts are those of PyTorch, as the modules in tests/interop/modules.py have them. Names
 and shapes must be those of the model; what all names begin with, as `module.`, is left out. Weights

@@ -9,7 +9,8 @@ use granule_models::{
 };
 
 use crate::names::{COUNTER, Counterpart, counterparts};
-use crate::{Element, Entry, Format, InterchangeError};
+use crate::weights::{Element, Entry};
+use crate::{Format, InterchangeError};
 
 /// What a file of weights does not say.
 #[derive(Clone, Debug, PartialEq)]

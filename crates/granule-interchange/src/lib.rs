@@ -10,11 +10,10 @@ mod format;
 mod importing;
 pub mod names;
 mod onnx;
-
 mod weights;
 
 pub use error::InterchangeError;
-pub use exporting::{Described, export};
+use exporting::Described;
+pub use exporting::export;
 pub use format::{FORMATS, Format};
 pub use importing::{Imported, Template, import};
-pub use weights::{Element, Entry, Weights};

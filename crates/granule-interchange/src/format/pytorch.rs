@@ -170,3 +170,114 @@ fn gathered(
     }
     Ok(out)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::weights::Element;
+
+    /// A zip archive of stored members.
+    fn zip(members: &[(&str, &[u8])]) -> Vec<u8> {
+        let (mut file, mut directory) = (Vec::new(), Vec::new());
+        for (name, content) in members {
+            let offset = file.len() as u32;
+            let mut head = vec![20, 0, 0, 0, 0, 0, 0, 0, 0x21, 0];
+            head.extend(crc32fast::hash(content).to_le_bytes());
+            head.extend([(content.len() as u32).to_le_bytes(); 2].concat());
+            head.extend((name.len() as u16).to_le_bytes());
+            head.extend([0; 2]);
+            file.extend(b"PK\x03\x04");
+            file.extend(&head);
+            file.extend(name.as_bytes());
+            file.extend(*content);
+            directory.extend(b"PK\x01\x02\x14\x00");
+            directory.extend(&head);
+            directory.extend([0; 10]);
+            directory.extend(offset.to_le_bytes());
+            directory.extend(name.as_bytes());
+        }
+        let begin = file.len() as u32;
+        file.extend(&directory);
+        file.extend(b"PK\x05\x06\x00\x00\x00\x00");
+        file.extend([(members.len() as u16).to_le_bytes(); 2].concat());
+        file.extend((directory.len() as u32).to_le_bytes());
+        file.extend(begin.to_le_bytes());
+        file.extend([0, 0]);
+        file
+    }
+
+    /// A tensor "w" of 2×3 elements of such a storage, by these strides.
+    fn pickle(storage: &str, count: u8, strides: [u8; 2]) -> Vec<u8> {
+        let mut bytes =
+            b"\x80\x02}X\x01\x00\x00\x00wctorch._utils\n_rebuild_tensor_v2\n((".to_vec();
+        bytes.extend(b"X\x07\x00\x00\x00storage");
+        bytes.extend(format!("ctorch\n{storage}\n").as_bytes());
+        bytes.extend(b"X\x01\x00\x00\x007X\x03\x00\x00\x00cpu");
+        bytes.extend([b'K', count, b't', b'Q', b'K', 0, b'K', 2, b'K', 3, 0x86]);
+        bytes.extend([
+            b'K', strides[0], b'K', strides[1], 0x86, 0x89, b'N', b't', b'R', b's', b'.',
+        ]);
+        bytes
+    }
+
+    fn read(bytes: &[u8]) -> Result<(Entry, Vec<f32>), InterchangeError> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("w.pt");
+        std::fs::write(&path, bytes).unwrap();
+        let mut weights = open(&path)?;
+        let entry = weights.entries()[0].clone();
+        Ok((entry, weights.read(0)?))
+    }
+
+    fn singles(order: impl Fn(f32) -> [u8; 4]) -> Vec<u8> {
+        (1..=6).flat_map(|n| order(n as f32)).collect()
+    }
+
+    #[test]
+    fn tensors_are_read_in_either_order_and_by_their_strides() {
+        let rows = pickle("FloatStorage", 6, [3, 1]);
+        let little = singles(f32::to_le_bytes);
+        let (entry, found) = read(&zip(&[("a/data.pkl", &rows), ("a/data/7", &little)])).unwrap();
+        assert_eq!((entry.name.as_str(), &entry.shape[..]), ("w", &[2, 3][..]));
+        assert_eq!(found, [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+        let big = singles(f32::to_be_bytes);
+        let members: [(&str, &[u8]); 3] = [
+            ("a/data.pkl", &rows),
+            ("a/byteorder", b"big"),
+            ("a/data/7", &big),
+        ];
+        assert_eq!(read(&zip(&members)).unwrap().1, found);
+        let columns = pickle("FloatStorage", 6, [1, 2]);
+        let turned = read(&zip(&[("a/data.pkl", &columns), ("a/data/7", &little)])).unwrap();
+        assert_eq!(turned.1, [1.0, 3.0, 5.0, 2.0, 4.0, 6.0]);
+        let doubles: Vec<u8> = (1..=6).flat_map(|n| f64::from(n).to_le_bytes()).collect();
+        let of_doubles = pickle("DoubleStorage", 6, [3, 1]);
+        let (entry, again) =
+            read(&zip(&[("a/data.pkl", &of_doubles), ("a/data/7", &doubles)])).unwrap();
+        assert_eq!((entry.element, again), (Element::F64, found));
+    }
+
+    #[test]
+    fn what_is_not_whole_is_told() {
+        let rows = pickle("FloatStorage", 6, [3, 1]);
+        let little = singles(f32::to_le_bytes);
+        let whole = zip(&[("a/data.pkl", &rows), ("a/data/7", &little)]);
+        for end in 0..whole.len() {
+            assert!(read(&whole[..end]).is_err(), "{end}");
+        }
+        let said = |bytes: &[u8]| read(bytes).unwrap_err().to_string();
+        let missing = said(&zip(&[("a/data.pkl", &rows)]));
+        assert!(missing.contains("no elements of \"w\""), "{missing}");
+        let short = said(&zip(&[("a/data.pkl", &rows), ("a/data/7", &little[..20])]));
+        assert!(short.contains("cut off"), "{short}");
+        // Elements beyond those that the storage has.
+        let beyond = said(&zip(&[("a/data.pkl", &pickle("FloatStorage", 5, [3, 1]))]));
+        assert!(beyond.contains("makes no sense"), "{beyond}");
+        let none = said(&zip(&[("a/other", b"")]));
+        assert!(none.contains("without data.pkl"), "{none}");
+        assert!(said(LEGACY).contains("before 1.6"));
+        assert!(said(b"\x89PNG....").contains("a PNG image"));
+        let empty = said(&zip(&[("a/data.pkl", b"\x80\x02}.")]));
+        assert!(empty.contains("no state dict"), "{empty}");
+    }
+}

@@ -34,6 +34,7 @@ const KNOWN: &[&str] = &[
     "AveragePool",
     "BatchNormalization",
     "Cast",
+    "CastLike",
     "Concat",
     "Constant",
     "ConstantOfShape",
@@ -59,6 +60,7 @@ const KNOWN: &[&str] = &[
     "Mul",
     "Neg",
     "Pow",
+    "Reciprocal",
     "ReduceMax",
     "ReduceMean",
     "ReduceSum",
@@ -297,5 +299,134 @@ impl Weights for Model {
         }
         budget::ask(self.path.display(), bytes.len() as u64)?;
         Ok(entry.element.decode(bytes, self.path.display())?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::graph;
+    use super::super::wire::Message;
+    use super::*;
+
+    fn opened(model: &Message) -> Result<Box<dyn Weights>, InterchangeError> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("m.onnx");
+        std::fs::write(&path, model.as_bytes()).unwrap();
+        open(&path)
+    }
+
+    fn model(nodes: &[(&str, &str)], tensors: &[Message]) -> Message {
+        let mut whole = Message::default();
+        for (domain, operator) in nodes {
+            let node = Message::default()
+                .text(field::node::OPERATOR, operator)
+                .text(field::node::DOMAIN, domain);
+            whole = whole.message(field::graph::NODE, &node);
+        }
+        for tensor in tensors {
+            whole = whole.message(field::graph::INITIALIZER, tensor);
+        }
+        Message::default()
+            .int(field::model::IR_VERSION, 8)
+            .message(field::model::GRAPH, &whole)
+    }
+
+    fn weight(element: u64, shape: &[usize], bytes: &[u8]) -> Message {
+        graph::tensor(element, shape)
+            .text(field::tensor::NAME, "w")
+            .bytes(field::tensor::RAW, bytes)
+    }
+
+    #[test]
+    fn initializers_of_every_float_are_read_and_whole_numbers_left() {
+        let half = half::f16::from_f32(1.5).to_le_bytes();
+        let axes = graph::tensor(element::INT64, &[1]).bytes(field::tensor::RAW, &[0; 8]);
+        let found = model(
+            &[("", "Relu")],
+            &[weight(element::FLOAT16, &[1], &half), axes],
+        );
+        let mut weights = opened(&found).unwrap();
+        assert_eq!(weights.entries().len(), 1);
+        assert_eq!(weights.entries()[0].element, Element::F16);
+        assert_eq!(weights.read(0).unwrap(), [1.5]);
+        // Dimensions and elements as other writers pack them.
+        let packed = Message::default()
+            .bytes(field::tensor::DIMS, &[1, 2])
+            .varint(field::tensor::ELEMENT, element::FLOAT)
+            .bytes(field::tensor::FLOATS, &[0, 0, 0x80, 0x3f, 0, 0, 0, 0x40]);
+        let mut weights = opened(&model(&[], &[packed])).unwrap();
+        assert_eq!(weights.entries()[0].shape, [1, 2]);
+        assert_eq!(weights.read(0).unwrap(), [1.0, 2.0]);
+    }
+
+    #[test]
+    fn unknown_operators_are_named_within_graphs_too() {
+        let inner = Message::default().message(
+            field::graph::NODE,
+            &Message::default().text(field::node::OPERATOR, "Inner"),
+        );
+        let scan = Message::default()
+            .text(field::node::OPERATOR, "Scan")
+            .message(
+                field::node::ATTRIBUTE,
+                &Message::default().message(field::attribute::GRAPH, &inner),
+            );
+        let nodes = Message::default().message(field::graph::NODE, &scan);
+        let with_scan = Message::default().message(field::model::GRAPH, &nodes);
+        for (found, name) in [
+            (model(&[("", "Relu"), ("", "Einsum")], &[]), "Einsum"),
+            (
+                model(&[("com.microsoft", "Relu")], &[]),
+                "com.microsoft.Relu",
+            ),
+            (with_scan, "Inner"),
+        ] {
+            let error = opened(&found).err().unwrap();
+            let InterchangeError::Operators { operators, .. } = &error else {
+                panic!("{error}");
+            };
+            assert_eq!(operators[..], [name.to_owned()]);
+        }
+    }
+
+    #[test]
+    fn elements_that_do_not_fill_their_shape_are_told() {
+        let said = |tensor: Message| {
+            let mut weights = opened(&model(&[], &[tensor])).unwrap();
+            weights.read(0).unwrap_err().to_string()
+        };
+        let short = said(weight(element::FLOAT, &[2, 3], &[0; 20]));
+        assert!(short.contains("20 bytes for the shape [2, 3]"), "{short}");
+        // More than any memory.
+        let huge = said(weight(element::FLOAT, &[usize::MAX, usize::MAX], &[0; 4]));
+        assert!(huge.contains("\"w\""), "{huge}");
+        let elsewhere = weight(element::FLOAT, &[1], &[]).varint(field::tensor::LOCATION, 1);
+        assert!(said(elsewhere).contains("external_data=False"));
+    }
+
+    #[test]
+    fn whatever_is_changed_is_an_error_or_a_model() {
+        let found = model(&[("", "Relu")], &[weight(element::FLOAT, &[2], &[1; 8])]);
+        let whole = found.as_bytes();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("m.onnx");
+        for at in 0..whole.len() {
+            for bit in 0..8 {
+                let mut changed = whole.to_vec();
+                changed[at] ^= 1 << bit;
+                std::fs::write(&path, &changed).unwrap();
+                if let Ok(mut weights) = open(&path) {
+                    for index in 0..weights.entries().len() {
+                        let _ = weights.read(index);
+                    }
+                }
+            }
+        }
+        for end in 1..whole.len() {
+            std::fs::write(&path, &whole[..end]).unwrap();
+            let cut = open(&path).is_err();
+            // After the version alone there is nothing, which is no model.
+            assert!(cut, "{end}");
+        }
     }
 }

@@ -144,3 +144,141 @@ fn scaled_back(graph: &mut Graph, task: &Task, mut x: Value) -> Value {
     }
     x
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use granule_device::DeviceSpec;
+    use granule_models::state::state_dict;
+    use granule_models::{InputSpec, ModelConfig, ModelFile, Provenance};
+    use serde::Deserialize;
+
+    use super::super::wire::{Fields, Value as Wire};
+    use super::*;
+    use crate::{Format, export};
+
+    fn texts(message: &[u8], number: u32) -> Vec<&str> {
+        messages(message, number)
+            .into_iter()
+            .map(|bytes| std::str::from_utf8(bytes).unwrap())
+            .collect()
+    }
+
+    fn messages(message: &[u8], number: u32) -> Vec<&[u8]> {
+        let fields = Fields::of(message).map(Result::unwrap);
+        let of_number = fields.filter_map(|(own, value)| match value {
+            Wire::Bytes(bytes) if own == number => Some(bytes),
+            _ => None,
+        });
+        of_number.collect()
+    }
+
+    /// Checks that every node takes what there is before it, and gives what has no name yet; the operators.
+    fn check<'a>(graph: &'a [u8], around: &HashSet<&'a str>) -> Vec<&'a str> {
+        let mut known = around.clone();
+        for number in [field::graph::INPUT, field::graph::INITIALIZER] {
+            let name = match number {
+                field::graph::INPUT => field::value::NAME,
+                _ => field::tensor::NAME,
+            };
+            known.extend(
+                messages(graph, number)
+                    .iter()
+                    .flat_map(|one| texts(one, name)),
+            );
+        }
+        let mut operators = Vec::new();
+        for node in messages(graph, field::graph::NODE) {
+            for input in texts(node, field::node::INPUT) {
+                assert!(known.contains(input), "{input}");
+            }
+            for attribute in messages(node, field::node::ATTRIBUTE) {
+                for inner in messages(attribute, field::attribute::GRAPH) {
+                    check(inner, &known);
+                }
+            }
+            for output in texts(node, field::node::OUTPUT) {
+                assert!(known.insert(output), "{output}");
+            }
+            operators.extend(texts(node, field::node::OPERATOR));
+        }
+        for output in messages(graph, field::graph::OUTPUT) {
+            assert!(known.contains(texts(output, field::value::NAME)[0]));
+        }
+        operators
+    }
+
+    fn written(model: ModelConfig) -> Result<Vec<u8>, InterchangeError> {
+        let shape = InputShape::Image {
+            channels: 1,
+            height: 28,
+            width: 28,
+        };
+        let device = DeviceSpec::Cpu.open().unwrap();
+        let network = model.init(&shape, 10, 3, device.burn()).unwrap();
+        let file = ModelFile {
+            model,
+            input: InputSpec {
+                mean: vec![0.5],
+                std: vec![0.25],
+                ..InputSpec::new(shape)
+            },
+            task: Task::Classification {
+                classes: (0..10).map(|class| class.to_string()).collect(),
+            },
+            provenance: Provenance::now(),
+            state: state_dict(&network).unwrap(),
+        };
+        let mut bytes = Vec::new();
+        export(
+            &file,
+            Format::from_name("onnx").unwrap(),
+            device.burn(),
+            &mut bytes,
+        )?;
+        Ok(bytes)
+    }
+
+    #[test]
+    fn every_model_is_a_graph_whose_nodes_take_what_there_is() {
+        let layers = include_str!("../../../../tests/interop/sequential.toml");
+        let layers: toml::Table = layers.parse().unwrap();
+        let layers = ModelConfig::deserialize(layers["model"].clone()).unwrap();
+        let named = ModelConfig::names().into_iter();
+        let named = named.filter(|name| *name != "sequential");
+        let models = named.map(|name| ModelConfig::from_name(name).unwrap());
+        for model in models.chain([layers]) {
+            let name = model.name();
+            let bytes = written(model).unwrap();
+            let graphs = messages(&bytes, field::model::GRAPH);
+            let operators = check(graphs[0], &HashSet::new());
+            assert_eq!(operators.last(), Some(&"Identity"), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_linear_model_is_its_normalisation_and_one_product() {
+        let linear = granule_models::MlpConfig {
+            widths: Vec::new(),
+            ..Default::default()
+        };
+        let bytes = written(ModelConfig::new(linear)).unwrap();
+        let graph = messages(&bytes, field::model::GRAPH)[0];
+        let operators = check(graph, &HashSet::new());
+        assert_eq!(
+            operators,
+            [
+                "Constant", "Sub", "Constant", "Div", "Flatten", "Gemm", "Identity"
+            ]
+        );
+        // Version 8 of the format, and the beginning of the operators' version 17.
+        assert_eq!(bytes[..2], [0x08, 8]);
+        assert_eq!(messages(&bytes, field::model::OPSET_IMPORT), [[0x10, 17]]);
+        let entry = messages(&bytes, field::model::METADATA)[0];
+        assert_eq!(
+            texts(entry, field::entry::VALUE),
+            ["0\n1\n2\n3\n4\n5\n6\n7\n8\n9"]
+        );
+    }
+}

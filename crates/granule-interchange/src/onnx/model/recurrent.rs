@@ -23,7 +23,7 @@ pub(super) fn lstm(graph: &mut Graph, model: &Described<'_>, x: Value) -> Option
 pub(super) fn rate(graph: &mut Graph, model: &Described<'_>, x: Value) -> Option<Value> {
     let config: &RateConfig = model.file.model.get()?;
     let input = &model.file.input.shape;
-    let steps = graph.to_steps(&x, input);
+    let steps = graph.steps_of(&x, input);
     let rates = graph.rates(&steps, model, &config.network(), "network");
     let mut weight = "network.readout.raw".to_owned();
     if config.excitatory_output {
@@ -39,7 +39,7 @@ pub(super) fn rate(graph: &mut Graph, model: &Described<'_>, x: Value) -> Option
 pub(super) fn wilson_cowan(graph: &mut Graph, model: &Described<'_>, x: Value) -> Option<Value> {
     let config: &WilsonCowanConfig = model.file.model.get()?;
     let input = &model.file.input.shape;
-    let steps = graph.to_steps(&x, input);
+    let steps = graph.steps_of(&x, input);
     let drive = graph.dense_along(&steps, "network.input");
     let weights = graph.signed_weights(model, Some(Rectifier::Abs), "network.recurrent");
     let [slope, threshold] = ["network.slope", "network.threshold"];
@@ -75,7 +75,7 @@ pub(super) fn wilson_cowan(graph: &mut Graph, model: &Described<'_>, x: Value) -
 
 impl Graph {
     /// Of an image `[batch, channels, rows, columns]` the rows, of a sequence `[batch, steps, values]` the steps.
-    pub(super) fn to_steps(&mut self, x: &str, input: &InputShape) -> Value {
+    pub(super) fn steps_of(&mut self, x: &str, input: &InputShape) -> Value {
         match input {
             InputShape::Image { .. } => {
                 let rows = self.transpose(x, &[2, 0, 1, 3]);
@@ -116,7 +116,7 @@ impl Graph {
         readout: Readout,
     ) -> Value {
         let input = &model.file.input.shape;
-        let steps = self.to_steps(x, input);
+        let steps = self.steps_of(x, input);
         let states = self.gated(&steps, cell, units, "network.cells");
         let outputs = self.dense_along(&states, "network.readout");
         let taken = self.taken(&outputs, readout.of(input));

@@ -139,7 +139,7 @@ impl Layers<'_, '_> {
                     dale_ratio: rate.dale_ratio,
                     ..RateNetworkConfig::default()
                 };
-                let steps = graph.to_steps(&value, &form.shape());
+                let steps = graph.steps_of(&value, &form.shape());
                 let rates = graph.rates(&steps, self.model, &network, &format!("{path}.cells"));
                 self.read_out(&rates, form, rate.readout)
             }
@@ -159,7 +159,7 @@ impl Layers<'_, '_> {
         readout: Readout,
         path: &str,
     ) -> Features {
-        let steps = self.graph.to_steps(x, &form.shape());
+        let steps = self.graph.steps_of(x, &form.shape());
         let cells = format!("{path}.cells");
         let states = self.graph.gated(&steps, cell, units, &cells);
         self.read_out(&states, form, readout)
