@@ -78,9 +78,7 @@ class Check:
         onnx.checker.check_model(str(path), full_check=True)
         graph = onnx.load(str(path))
         assert graph.ir_version == 8 and graph.opset_import[0].version == 17
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
-        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        session = self.session(path)
         parts = [self.images[:1], self.images[1:60], self.images[60:]]
         logits = [session.run(["logits"], {"input": part.numpy()})[0] for part in parts]
         return softmax(torch.from_numpy(np.concatenate(logits)))
@@ -109,6 +107,29 @@ class Check:
         for ending in ["safetensors", "npz", "onnx"]:
             self.run("import", f"{name}.{ending}", "--model", run, "--out", "again.granule")
             self.compare(f"{name}: granule → {ending} → granule", self.predicted("again.granule"), expected)
+
+    def sequences(self, name, model):
+        """Real values of sequences, of granule and of onnxruntime, relative to the largest."""
+        random = np.random.default_rng(2)
+        x = random.normal(3, 2, (100, 14, 4)).astype(np.float32)
+        np.savez(self.folder / "sequences.npz", x=x, y=(x.mean((1, 2))[:, None] * [100, 2]).astype(np.float32))
+        np.save(self.folder / "sequences.npy", x)
+        run, graph = self.folder / f"run-{name}", self.folder / f"{name}.onnx"
+        words = ["--dataset", "arrays:sequences.npz", "--set", "data.layout=sequence", "--epochs", 1, "--set", "train.min_steps="]
+        self.run("train", *model, *words, "--quiet", "--device", "cpu", "--run-dir", run)
+        self.run("export", run, "--out", graph)
+        onnx.checker.check_model(str(graph), full_check=True)
+        session = self.session(graph)
+        found = session.run(["output"], {"input": x})[0]
+        lines = self.run("predict", run, "sequences.npy", "--json").splitlines()
+        expected = np.array([json.loads(line)["values"] for line in lines])
+        largest = np.abs(expected).max(0)
+        self.compare(f"{name}: granule → ONNX → onnxruntime", found / largest, expected / largest)
+
+    def session(self, path):
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
     def inward(self, name, model, module, trained=False):
         """What PyTorch made, in granule, and from there in onnxruntime."""
@@ -263,6 +284,22 @@ KINDS = {
 }
 
 
+SEQUENCES = {
+    "sequences": [str(HERE / "sequences.toml")],
+    "rate-low-rank": [
+        "rate",
+        *("--set", "model.readout=mean", "--set", "model.recurrence={low_rank={rank=2,background=0.5}}"),
+        *("--set", "model.time_constant_bounds=[30,300]", "--set", "model.train_initial_state=true"),
+    ],
+    "rate-excitatory": [
+        "rate",
+        *("--set", "model.readout=last", "--set", "model.dale_ratio=0.7", "--set", "model.rectifier=softplus"),
+        *("--set", "model.excitatory_output=true", "--set", "model.autapses=false"),
+        *("--set", "model.activation={power_law={gain=0.3,exponent=1.5}}"),
+    ],
+}
+
+
 def main():
     logging.disable(logging.WARNING)
     check = Check(sys.argv[1])
@@ -272,6 +309,8 @@ def main():
         check.inward(name, model, module())
         if name in ("lenet", "resnet", "gru"):
             check.inward(f"{name}-trained", model, module(), trained=True)
+    for name, model in SEQUENCES.items():
+        check.sequences(name, model)
     for name in ("mlp", "lenet", "cnn-norm", "resnet", "rate", "gru", "lstm"):
         model, module = KINDS[name]
         check.from_exporter(name, model, module())

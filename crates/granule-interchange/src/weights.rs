@@ -1,8 +1,10 @@
 //! Tensors in a file of another program.
 
 use std::fmt;
+use std::io::Read;
+use std::path::Path;
 
-use granule_io::{MemoryError, budget};
+use granule_io::{FileError, MemoryError, budget};
 use half::{bf16, f16};
 
 use crate::InterchangeError;
@@ -102,6 +104,19 @@ pub trait Weights {
     ///
     /// [`InterchangeError`] with the file, and the tensor, for what is damaged, cut off, or does not fit into memory.
     fn read(&mut self, index: usize) -> Result<Vec<f32>, InterchangeError>;
+}
+
+/// The first 512 bytes of a file, by which one of another kind is known before it is read.
+pub(crate) fn start(path: &Path, what: &'static str) -> Result<Vec<u8>, InterchangeError> {
+    let (file, _) = granule_io::open(path, what)?;
+    let mut start = Vec::with_capacity(512);
+    let read = file.take(512).read_to_end(&mut start);
+    read.map_err(|source| FileError::Io {
+        path: path.to_owned(),
+        action: "read",
+        source,
+    })?;
+    Ok(start)
 }
 
 /// The product of dimensions; none where it is beyond all memory.

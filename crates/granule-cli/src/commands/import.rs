@@ -142,7 +142,7 @@ fn of_model_file(args: &args::Import) -> anyhow::Result<Option<(Template, String
 fn of_configuration(args: &args::Import) -> anyhow::Result<(Template, String)> {
     if is_name(&args.model) && args.dataset.is_none() && args.input.is_none() {
         return Err(Usage::new(format!(
-            "--model {} says no input, of which its weights depend",
+            "--model {} says no input, on which its weights depend",
             args.model
         ))
         .hint("add --dataset NAME, or --input 1x28x28; or name a run: --model runs/RUN")

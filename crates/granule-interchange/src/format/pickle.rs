@@ -11,10 +11,13 @@ use crate::InterchangeError;
 use crate::weights::{Element, elements};
 
 /// The most bytes of a pickle: names, shapes and places of tensors, not their elements.
-pub(super) const MOST_BYTES: u64 = 64 << 20;
+pub(super) const MOST_BYTES: u64 = 16 << 20;
 
-/// A byte of a pickle makes a value at most.
-const BYTES_OF_A_VALUE: u64 = 64;
+/// The most values of a pickle; a tensor of a state dict takes about twenty.
+const MOST_VALUES: usize = 1 << 22;
+
+/// The memory of a value, of its places on the stack and in what holds it, for every byte of a pickle.
+const MEMORY_OF_A_BYTE: u64 = 100;
 
 /// The most letters of the name of a member that holds elements.
 const MOST_LETTERS: usize = 255;
@@ -43,8 +46,8 @@ enum Value {
     List(Vec<Id>),
     Dict(Vec<(Id, Id)>),
     Global(Global),
-    Storage(Storage),
-    Tensor(Tensor),
+    Storage(Box<Storage>),
+    Tensor(Box<Tensor>),
 }
 
 /// What a pickle may name.
@@ -189,7 +192,7 @@ impl Pickle {
         let tensors = named
             .into_iter()
             .filter_map(|(name, value)| match self.values.get(value) {
-                Some(Value::Tensor(tensor)) => Some((name.to_owned(), tensor.clone())),
+                Some(Value::Tensor(tensor)) => Some((name.to_owned(), Tensor::clone(tensor))),
                 _ => None,
             });
         tensors.collect()
@@ -202,10 +205,8 @@ impl Pickle {
 ///
 /// [`InterchangeError::Code`] for what it names beside tensors; [`InterchangeError::Format`] where it is damaged.
 pub(super) fn unpickle(bytes: &[u8], path: &Path) -> Result<Pickle, InterchangeError> {
-    budget::ask(
-        path.display(),
-        (bytes.len() as u64).saturating_mul(BYTES_OF_A_VALUE),
-    )?;
+    let values = (bytes.len() as u64).min(MOST_VALUES as u64);
+    budget::ask(path.display(), values * MEMORY_OF_A_BYTE)?;
     let mut machine = Machine {
         rest: bytes,
         path,
@@ -278,9 +279,23 @@ impl<'a> Machine<'a> {
         Ok(Value::Text(text.to_owned()))
     }
 
-    fn push(&mut self, value: Value) {
+    fn push(&mut self, value: Value) -> Done<()> {
+        self.check_count(self.values.len())?;
         self.stack.push(self.values.len());
         self.values.push(value);
+        Ok(())
+    }
+
+    /// Refuses one more than the most.
+    fn check_count(&self, count: usize) -> Done<()> {
+        if count < MOST_VALUES {
+            return Ok(());
+        }
+        let reason = format!(
+            "its pickle has more than {MOST_VALUES} values, which no state dict has; save the weights alone, by \
+             torch.save(model.state_dict(), FILE)"
+        );
+        Err(InterchangeError::format(self.path, reason))
     }
 
     fn pop(&mut self) -> Done<Id> {
@@ -312,6 +327,7 @@ impl<'a> Machine<'a> {
     }
 
     fn remember(&mut self, key: u64) -> Done<()> {
+        self.check_count(self.memo.len())?;
         let top = self.stack.last().copied();
         let top = top.ok_or_else(|| self.damaged("its stack is empty"))?;
         self.memo.insert(key, top);
@@ -327,10 +343,7 @@ impl<'a> Machine<'a> {
 
     fn global(&mut self, module: &str, name: &str) -> Done<()> {
         match Global::of(module, name) {
-            Some(global) => {
-                self.push(Value::Global(global));
-                Ok(())
-            }
+            Some(global) => self.push(Value::Global(global)),
             None => Err(InterchangeError::Code {
                 path: self.path.to_owned(),
                 global: shortened(&printable(&format!("{module}.{name}"))),
@@ -356,22 +369,22 @@ impl<'a> Machine<'a> {
                     self.stack.extend([top, top]);
                 }
                 // None, True, False and numbers that are not whole.
-                b'N' | 0x88 | 0x89 => self.push(Value::Other),
+                b'N' | 0x88 | 0x89 => self.push(Value::Other)?,
                 b'G' => {
                     self.take(8)?;
-                    self.push(Value::Other);
+                    self.push(Value::Other)?;
                 }
                 b'K' => {
                     let n = self.number(1)?;
-                    self.push(Value::Int(n as i64));
+                    self.push(Value::Int(n as i64))?;
                 }
                 b'M' => {
                     let n = self.number(2)?;
-                    self.push(Value::Int(n as i64));
+                    self.push(Value::Int(n as i64))?;
                 }
                 b'J' => {
                     let n = self.number(4)? as u32;
-                    self.push(Value::Int(i64::from(n.cast_signed())));
+                    self.push(Value::Int(i64::from(n.cast_signed())))?;
                 }
                 0x8a => {
                     let digits = self.counted(1)?;
@@ -383,42 +396,42 @@ impl<'a> Machine<'a> {
                             Value::Int(i64::from_le_bytes(bytes))
                         }
                         None => Value::Other,
-                    });
+                    })?;
                 }
                 b'X' => {
                     let text = self.text(4)?;
-                    self.push(text);
+                    self.push(text)?;
                 }
                 0x8c => {
                     let text = self.text(1)?;
-                    self.push(text);
+                    self.push(text)?;
                 }
                 // Bytes and texts of Python 2.
                 b'B' | b'T' => {
                     self.counted(4)?;
-                    self.push(Value::Other);
+                    self.push(Value::Other)?;
                 }
                 b'C' | b'U' => {
                     self.counted(1)?;
-                    self.push(Value::Other);
+                    self.push(Value::Other)?;
                 }
-                b')' => self.push(Value::Tuple(Vec::new())),
+                b')' => self.push(Value::Tuple(Vec::new()))?,
                 0x85..=0x87 => {
                     let mut items = Vec::new();
                     for _ in 0..code - 0x84 {
                         items.push(self.pop()?);
                     }
                     items.reverse();
-                    self.push(Value::Tuple(items));
+                    self.push(Value::Tuple(items))?;
                 }
                 b't' => {
                     let items = self.pop_mark()?;
-                    self.push(Value::Tuple(items));
+                    self.push(Value::Tuple(items))?;
                 }
-                b']' => self.push(Value::List(Vec::new())),
+                b']' => self.push(Value::List(Vec::new()))?,
                 b'l' => {
                     let items = self.pop_mark()?;
-                    self.push(Value::List(items));
+                    self.push(Value::List(items))?;
                 }
                 b'a' => {
                     let item = self.pop()?;
@@ -428,10 +441,10 @@ impl<'a> Machine<'a> {
                     let items = self.pop_mark()?;
                     self.append(items)?;
                 }
-                b'}' => self.push(Value::Dict(Vec::new())),
+                b'}' => self.push(Value::Dict(Vec::new()))?,
                 b'd' => {
                     let items = self.pop_mark()?;
-                    self.push(Value::Dict(Vec::new()));
+                    self.push(Value::Dict(Vec::new()))?;
                     self.set(&items)?;
                 }
                 b's' => {
@@ -481,7 +494,7 @@ impl<'a> Machine<'a> {
                     let storage = self.storage(id);
                     let storage =
                         storage.ok_or_else(|| self.damaged("a tensor has no place in the file"))?;
-                    self.push(Value::Storage(storage));
+                    self.push(Value::Storage(Box::new(storage)))?;
                 }
                 b'R' => self.reduce()?,
                 // The state of what was made: of a dict, versions of modules.
@@ -525,7 +538,7 @@ impl<'a> Machine<'a> {
             _ => None,
         };
         let made = made.ok_or_else(|| self.damaged("a tensor's description makes no sense"))?;
-        self.push(made);
+        self.push(made)?;
         Ok(())
     }
 
@@ -539,7 +552,9 @@ impl<'a> Machine<'a> {
                 };
                 let offset = self.whole(*offset)?;
                 let (shape, strides) = (self.extents(*shape)?, self.extents(*strides)?);
-                Tensor::new(storage.clone(), offset, shape, strides).map(Value::Tensor)
+                let storage = Storage::clone(storage);
+                let tensor = Tensor::new(storage, offset, shape, strides)?;
+                Some(Value::Tensor(Box::new(tensor)))
             }
             (Global::RebuildParameter, [tensor, ..]) => match value(tensor)? {
                 Value::Tensor(tensor) => Some(Value::Tensor(tensor.clone())),
@@ -668,6 +683,15 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn more_values_than_a_state_dict_has_are_refused() {
+        let mut bytes = b"\x80\x02".to_vec();
+        bytes.resize(MOST_VALUES + 10, b')');
+        bytes.push(b'.');
+        let error = read(&bytes).unwrap_err().to_string();
+        assert!(error.contains("values"), "{error}");
     }
 
     #[test]

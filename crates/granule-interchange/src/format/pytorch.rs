@@ -8,7 +8,7 @@ use granule_io::{budget, content};
 use super::Format;
 use super::pickle::{self, Tensor};
 use crate::InterchangeError;
-use crate::weights::{Entry, Weights, elements};
+use crate::weights::{Entry, Weights, elements, start};
 
 pub(super) static FORMAT: Format = Format {
     name: "pytorch",
@@ -65,16 +65,7 @@ fn open(path: &Path) -> Result<Box<dyn Weights>, InterchangeError> {
 
 /// Says what a file is that is no zip archive.
 fn check_start(path: &Path) -> Result<(), InterchangeError> {
-    use std::io::Read;
-    let (file, _) = granule_io::open(path, "weights")?;
-    let mut start = Vec::with_capacity(512);
-    file.take(512)
-        .read_to_end(&mut start)
-        .map_err(|source| granule_io::FileError::Io {
-            path: path.to_owned(),
-            action: "read",
-            source,
-        })?;
+    let start = start(path, "weights")?;
     let reason = if start.starts_with(b"PK") {
         return Ok(());
     } else if start.starts_with(LEGACY) {

@@ -10,7 +10,7 @@ use granule_io::{Bound, ByteSize, budget, content, read};
 use super::wire::{Damaged, Fields, Value};
 use super::{element, field};
 use crate::InterchangeError;
-use crate::weights::{Element, Entry, Weights, elements};
+use crate::weights::{Element, Entry, Weights, elements, start};
 
 /// Of Protocol Buffers.
 const BOUND: Bound = Bound {
@@ -98,14 +98,19 @@ struct Model {
 }
 
 pub(super) fn open(path: &Path) -> Result<Box<dyn Weights>, InterchangeError> {
-    let bytes = read(path, BOUND)?;
+    let start = start(path, BOUND.what)?;
     let damaged = |_: Damaged| {
-        let reason = match content::recognise(&bytes) {
+        let reason = match content::recognise(&start) {
             Some(what) => format!("it is no ONNX model: it is {what}"),
             None => "it is no ONNX model, or cut off; take another copy".to_owned(),
         };
         InterchangeError::format(path, reason)
     };
+    // Every model says its version, a whole number, or something of bytes first.
+    if !matches!(start.first(), Some(key) if matches!(key & 7, 0 | 2) && key >> 3 > 0) {
+        return Err(damaged(Damaged));
+    }
+    let bytes = read(path, BOUND)?;
     let graph = graph(&bytes).map_err(damaged)?;
     let Some(graph) = graph else {
         return Err(damaged(Damaged));
