@@ -108,7 +108,13 @@ impl ZipArchive {
         };
         let inside = format!("{}!{name}", self.path.display());
         let inside = Path::new(&inside);
-        reading::check_limit(inside, member.bytes, most)?;
+        if member.bytes > most {
+            return Err(DataError::TooLarge {
+                path: inside.to_owned(),
+                what: "its content".to_owned(),
+                limit: most,
+            });
+        }
         if member.method == Method::Deflate {
             let limit = reading::decoded_limit(member.stored_bytes);
             reading::check_limit(inside, member.bytes, limit)?;
