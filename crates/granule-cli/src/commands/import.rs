@@ -157,7 +157,8 @@ fn of_configuration(args: &args::Import) -> anyhow::Result<(Template, String)> {
         ..args::Train::default()
     })?;
     if let Some(shape) = args.input {
-        let note = "pixels are taken from 0 to 1 and not normalised but by --mean and --std";
+        let note =
+            "the input is normalised by --mean and --std alone; pixels are taken from 0 to 1";
         let template = Template {
             model: config.model,
             input: InputSpec::new(shape),
