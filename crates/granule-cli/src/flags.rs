@@ -160,6 +160,20 @@ const OF_TRAINING: &[Elsewhere] = &[
         "the part that is held out has another name",
     ),
     (
+        &[
+            "precision",
+            "mixed-precision",
+            "amp",
+            "bf16",
+            "fp16",
+            "half",
+            "dtype",
+            "autocast",
+        ],
+        "`--set train.compute=bf16`",
+        "what products are computed from is a key",
+    ),
+    (
         &["config", "cfg"],
         "`granule train FILE.toml`",
         "a configuration is a word without a flag",

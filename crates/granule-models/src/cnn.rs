@@ -9,8 +9,8 @@ use granule_ops::relu_max_pool2d;
 use serde::{Deserialize, Serialize};
 
 use crate::layers::{
-    activated, check_dropout, check_size, convolve, convolve_and_pool, dense, normalize,
-    to_features, to_images,
+    activated, check_dropout, check_size, convolution_has_bf16, convolve, convolve_and_pool, dense,
+    normalize, to_features, to_images,
 };
 use crate::parameters::{Parameters, Window};
 use crate::{
@@ -169,6 +169,10 @@ impl Model for Cnn {
         Ok(dense(&self.output, x, &mode))
     }
 
+    fn has_bf16(&self) -> bool {
+        self.stages.iter().flatten().all(ConvBlock::has_bf16)
+    }
+
     fn outline(&self, outline: &mut Outline<'_>) {
         for stage in &self.stages {
             for block in stage {
@@ -218,6 +222,10 @@ impl ConvBlock {
                 None
             },
         })
+    }
+
+    pub(crate) fn has_bf16(&self) -> bool {
+        convolution_has_bf16(&self.conv)
     }
 
     pub(crate) fn apply(&self, x: Tensor<4>, mode: &Mode<'_>) -> Tensor<4> {

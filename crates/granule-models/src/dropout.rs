@@ -2,10 +2,12 @@
 
 use burn::tensor::{Tensor, TensorData};
 use granule_dynamics::NormalNoise;
+use granule_ops::Factors;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-/// The source of one training step's dropout masks and noise, and what the model adds to the loss of the step.
+/// The source of one training step's dropout masks and noise, what the model adds to the loss of the step, and what the products
+/// of its layers are computed from.
 ///
 /// What is drawn is drawn on the host from (seed, step, call), so a step is the same on every device, and a run resumed at a
 /// step draws what the uninterrupted run drew.
@@ -16,6 +18,7 @@ pub struct NoiseStream {
     call: u64,
     enabled: bool,
     penalty: Option<Tensor<1>>,
+    factors: Factors,
 }
 
 impl NoiseStream {
@@ -27,7 +30,19 @@ impl NoiseStream {
             call: 0,
             enabled: true,
             penalty: None,
+            factors: Factors::Full,
         }
+    }
+
+    /// The same, with products from such factors, of a model that [has them](crate::Model::has_bf16).
+    #[must_use]
+    pub fn with_factors(self, factors: Factors) -> Self {
+        Self { factors, ..self }
+    }
+
+    /// What the products of dense layers and convolutions are computed from.
+    pub fn factors(&self) -> Factors {
+        self.factors
     }
 
     /// No masks at all: [`apply`](Self::apply) returns its input. No noise either.

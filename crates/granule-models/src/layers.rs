@@ -7,7 +7,8 @@ use burn::nn::{Linear, PaddingConfig2d};
 use burn::tensor::module::batch_norm;
 use burn::tensor::{Tensor, activation};
 use granule_ops::{
-    Conv2dOptions, conv2d, conv2d_relu_max_pool2d, linear, linear_relu, relu_max_pool2d,
+    Conv2dOptions, Factors, conv2d_relu_max_pool2d, conv2d_with, linear_relu, linear_with,
+    relu_max_pool2d,
 };
 use serde::{Deserialize, Serialize};
 
@@ -55,7 +56,8 @@ pub enum Initialization {
 }
 
 pub(crate) fn dense(layer: &Linear, x: Tensor<2>, mode: &Mode<'_>) -> Tensor<2> {
-    let x = linear(x, layer.weight.val(), layer.bias.as_ref().map(Param::val));
+    let bias = layer.bias.as_ref().map(Param::val);
+    let x = linear_with(x, layer.weight.val(), bias, mode.factors());
     mode.note(&layer.weight, &x);
     x
 }
@@ -67,7 +69,7 @@ pub(crate) fn activated(
     x: Tensor<2>,
     mode: &Mode<'_>,
 ) -> Tensor<2> {
-    if activation != Activation::Relu {
+    if activation != Activation::Relu || mode.factors() != Factors::Full {
         return activation.forward(dense(layer, x, mode));
     }
     let x = linear_relu(x, layer.weight.val(), layer.bias.as_ref().map(Param::val));
@@ -77,23 +79,28 @@ pub(crate) fn activated(
 
 /// The layer's convolution, by granule's kernel where that knows its form, otherwise by Burn's.
 pub(crate) fn convolve(layer: &Conv2d, x: Tensor<4>, mode: &Mode<'_>) -> Tensor<4> {
-    let x = convolved(layer, x);
+    let x = convolved(layer, x, mode.factors());
     mode.note(&layer.weight, &x);
     x
 }
 
-fn convolved(layer: &Conv2d, x: Tensor<4>) -> Tensor<4> {
+fn convolved(layer: &Conv2d, x: Tensor<4>, factors: Factors) -> Tensor<4> {
     let Some(options) = options(layer) else {
         return layer.forward(x);
     };
     let bias = layer.bias.as_ref().map(Param::val);
-    conv2d(x, layer.weight.val(), bias, options)
+    conv2d_with(x, layer.weight.val(), bias, options, factors)
+}
+
+/// Whether granule's kernel, which has products in bfloat16, knows the form of the layer.
+pub(crate) fn convolution_has_bf16(layer: &Conv2d) -> bool {
+    options(layer).is_some()
 }
 
 /// [`convolve`], then the largest of each window of 2×2, and zero where none is positive.
 pub(crate) fn convolve_and_pool(layer: &Conv2d, x: Tensor<4>, mode: &Mode<'_>) -> Tensor<4> {
     match (options(layer), mode) {
-        (Some(options), Mode::Training(_) | Mode::Inference) => {
+        (Some(options), Mode::Training(_) | Mode::Inference) if mode.factors() == Factors::Full => {
             let bias = layer.bias.as_ref().map(Param::val);
             conv2d_relu_max_pool2d(x, layer.weight.val(), bias, options, 2)
         }

@@ -7,7 +7,8 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use crate::layers::{
-    activated, check_dropout, check_size, convolve_and_pool, dense, to_features, to_images,
+    activated, check_dropout, check_size, convolution_has_bf16, convolve_and_pool, dense,
+    to_features, to_images,
 };
 use crate::parameters::{Parameters, Window};
 use crate::{
@@ -111,6 +112,12 @@ impl Model for LeNet {
         let x = activated(&self.fc2, Activation::Relu, x, &mode);
         let x = mode.dropout(x, self.dropout);
         Ok(dense(&self.fc3, x, &mode))
+    }
+
+    fn has_bf16(&self) -> bool {
+        [&self.conv1, &self.conv2]
+            .into_iter()
+            .all(convolution_has_bf16)
     }
 
     fn outline(&self, outline: &mut Outline<'_>) {

@@ -54,6 +54,7 @@ pub use error::ModelError;
 pub use file::{Link, ModelFile, Parent, Provenance, Task};
 pub use gated::{Gated, GruConfig, LstmConfig};
 pub use granule_io::image::{Background, Resize};
+pub use granule_ops::Factors;
 pub use input::{Brightness, InputShape, InputSpec};
 pub use layers::{Activation, Initialization};
 #[cfg(feature = "burn-train")]

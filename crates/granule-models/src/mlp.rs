@@ -114,6 +114,10 @@ impl Model for Mlp {
         }))
     }
 
+    fn has_bf16(&self) -> bool {
+        true
+    }
+
     fn outline(&self, outline: &mut Outline<'_>) {
         let last = self.layers.len().saturating_sub(1);
         outline.flatten();

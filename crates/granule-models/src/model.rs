@@ -10,6 +10,7 @@ use burn::module::{
     ModuleVisitor, Param, ParamId,
 };
 use burn::tensor::{Bool, Device, Int, Tensor};
+use granule_ops::Factors;
 
 use crate::{InputShape, ModelError, NoiseStream, Outline, state};
 
@@ -87,6 +88,12 @@ pub trait Model: Module + Sync + 'static {
         outline.other();
     }
 
+    /// Whether all products of weights that [`run`](Self::run) computes are from the factors that [`Mode::factors`] asks for, by
+    /// [`granule_ops::linear_with`] and [`granule_ops::conv2d_with`]: only then can it be trained in bfloat16. Default false.
+    fn has_bf16(&self) -> bool {
+        false
+    }
+
     /// The number of parameters that no training changes. Default 0.
     fn fixed_count(&self) -> usize {
         0
@@ -123,6 +130,14 @@ impl Mode<'_> {
             Self::Inference => Mode::Inference,
             Self::Training(stream) => Mode::Training(stream),
             Self::Tracing(trace) => Mode::Tracing(trace),
+        }
+    }
+
+    /// What products of weights are computed from: in training what its stream [says](NoiseStream::factors), else as they are.
+    pub fn factors(&self) -> Factors {
+        match self {
+            Self::Inference | Self::Tracing(_) => Factors::Full,
+            Self::Training(stream) => stream.factors(),
         }
     }
 
@@ -251,6 +266,10 @@ impl Model for Network {
         }
     }
 
+    fn has_bf16(&self) -> bool {
+        self.model.has_bf16()
+    }
+
     fn parameter_count(&self) -> usize {
         self.model.parameter_count()
     }
@@ -342,6 +361,7 @@ trait AnyModel: Debug + Send + Sync {
     fn run(&self, x: Tensor<2>, mode: Mode<'_>) -> Result<Tensor<2>, ModelError>;
     fn layer_shapes(&self, input: &InputShape) -> Result<Vec<(String, Vec<usize>)>, ModelError>;
     fn outline(&self, outline: &mut Outline<'_>);
+    fn has_bf16(&self) -> bool;
     fn parameter_count(&self) -> usize;
     fn collect_devices(&self, devices: Devices) -> Devices;
     fn fork(self: Box<Self>, device: &Device) -> Box<dyn AnyModel>;
@@ -377,6 +397,10 @@ impl<M: Model> AnyModel for M {
 
     fn outline(&self, outline: &mut Outline<'_>) {
         Model::outline(self, outline);
+    }
+
+    fn has_bf16(&self) -> bool {
+        Model::has_bf16(self)
     }
 
     fn parameter_count(&self) -> usize {

@@ -229,6 +229,10 @@ impl Model for ResNet {
         let x = mode.dropout(x, self.dropout);
         Ok(dense(&self.output, x, &mode))
     }
+
+    fn has_bf16(&self) -> bool {
+        self.stem.has_bf16() && self.blocks.iter().all(ResidualBlock::has_bf16)
+    }
 }
 
 /// The largest of each channel's values, none of which is negative.
@@ -253,6 +257,11 @@ pub struct ResidualBlock {
 }
 
 impl ResidualBlock {
+    fn has_bf16(&self) -> bool {
+        let others = [&self.conv2, &self.shortcut].into_iter().flatten();
+        self.conv1.has_bf16() && others.into_iter().all(ConvBlock::has_bf16)
+    }
+
     fn run(&self, x: Tensor<4>, mode: &Mode<'_>) -> Tensor<4> {
         let Some(conv2) = &self.conv2 else {
             return self.conv1.apply_and_pool(x, mode);

@@ -122,6 +122,17 @@ macro_rules! on_host {
 }
 pub(crate) use on_host;
 
+/// [`on_host`] for a kernel of f32 alone, of an operation with factors in bfloat16.
+macro_rules! on_host_in_single {
+    ($backend:ident, $operation:literal, [$($tensor:ident),+], $kernel:expr) => {
+        $crate::host::on_host!(@read $backend, [$($tensor)+], match ($($tensor,)+) {
+            ($($crate::host::HostSlice::F32($tensor),)+) => $crate::host::HostVec::from($kernel),
+            _ => $crate::bf16::none($operation),
+        })
+    };
+}
+pub(crate) use on_host_in_single;
+
 /// [`on_host`] for the [`HostValues`] of any number of tensors: the kernel gets a list of slices and gives a list of
 /// vectors.
 macro_rules! on_host_all {

@@ -13,6 +13,7 @@
 #![cfg_attr(not(feature = "autodiff"), allow(dead_code))]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+mod bf16;
 mod conductance_step;
 mod conv2d;
 mod cross_entropy;
@@ -46,16 +47,17 @@ mod trials;
 mod update;
 mod vectorised;
 
+pub use bf16::{Bf16Arithmetic, Factors};
 pub use conductance_step::{
     Argument, CableStep, Channel, Coefficient, ConductanceStep, Course, Curve, Gate, GateKinetics,
     ImplicitScheme, Membrane, Pool, Ran, RateCurve, Reversal, Term,
 };
-pub use conv2d::{Conv2dOptions, conv2d, conv2d_relu_max_pool2d};
+pub use conv2d::{Conv2dOptions, conv2d, conv2d_relu_max_pool2d, conv2d_with};
 pub use cross_entropy::cross_entropy;
 pub use firing_rate::{Transfer, firing_rate};
 pub use fused::{FUSED, Fused};
 pub use gated_sequence::{GatedUnit, GatedWeights, gated_sequence};
-pub use linear::{linear, linear_relu};
+pub use linear::{linear, linear_relu, linear_with};
 pub use plan::{Plan, PlanActivation, PlanInput, PlanLayer};
 pub use rate_sequence::{Drive, RateSequenceOptions, Recorded, rate_sequence};
 pub use relu_max_pool2d::relu_max_pool2d;

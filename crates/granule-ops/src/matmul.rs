@@ -33,6 +33,21 @@ impl<'a, T> Matrix<'a, T> {
         }
     }
 
+    /// Rows and columns.
+    pub(crate) fn size(&self) -> [usize; 2] {
+        [self.rows, self.columns]
+    }
+
+    /// The element of row `i` and column `j` is `values()[i · strides()[0] + j · strides()[1]]`; one of them is 1.
+    pub(crate) fn strides(&self) -> [usize; 2] {
+        [self.row_stride, self.column_stride]
+    }
+
+    /// The elements from the first on.
+    pub(crate) fn values(&self) -> &'a [T] {
+        self.data
+    }
+
     /// Rows `first` to `first + rows`.
     fn rows(self, first: usize, rows: usize) -> Self {
         assert!(first + rows <= self.rows, "rows of a matrix");

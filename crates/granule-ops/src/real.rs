@@ -11,7 +11,7 @@ pub(crate) type Pool<T> = RefCell<Vec<Vec<T>>>;
 pub(crate) type Shared<T> = Mutex<Vec<Vec<T>>>;
 
 /// Elements that can live in work space.
-pub(crate) trait Pooled: Sized + 'static {
+pub(crate) trait Pooled: Copy + Default + 'static {
     /// What this thread keeps.
     fn pool() -> &'static LocalKey<Pool<Self>>;
 
@@ -38,6 +38,9 @@ macro_rules! pooled {
 }
 pooled!(f32);
 pooled!(f64);
+// Numbers in bfloat16 and pairs of them.
+pooled!(u16);
+pooled!(u32);
 
 /// Elements the kernels compute with.
 pub(crate) trait Real:

@@ -7,7 +7,7 @@
 use core::ops::{Deref, DerefMut};
 use std::sync::PoisonError;
 
-use crate::real::{Pool, Real};
+use crate::real::{Pool, Pooled};
 
 /// Buffers that a thread keeps of each precision.
 const KEPT: usize = 6;
@@ -17,7 +17,7 @@ const LARGE: usize = 1 << 14;
 const MOST: usize = 128 << 20;
 
 /// A slice of work space, which is kept for the next one when it is dropped.
-pub(crate) struct Scratch<T: Real> {
+pub(crate) struct Scratch<T: Pooled> {
     buffer: Vec<T>,
     len: usize,
 }
@@ -32,16 +32,16 @@ fn fitting<T>(kept: &mut Vec<Vec<T>>, len: usize, most: usize) -> Option<Vec<T>>
 
 /// A vector of `len` elements of whatever values, which may leave for a tensor and come back by [`give_back`]: from those of just
 /// that length where there is one.
-pub(crate) fn take_exactly<T: Real>(len: usize) -> Vec<T> {
+pub(crate) fn take_exactly<T: Pooled>(len: usize) -> Vec<T> {
     let kept = (len >= LARGE).then(|| {
         let mut shared = T::shared().lock().unwrap_or_else(PoisonError::into_inner);
         fitting(&mut shared, len, len)
     });
-    kept.flatten().unwrap_or_else(|| vec![T::ZERO; len])
+    kept.flatten().unwrap_or_else(|| vec![T::default(); len])
 }
 
 /// `len` elements of whatever values, from those that were [kept](keep) where there are some.
-pub(crate) fn take<T: Real>(len: usize) -> Vec<T> {
+pub(crate) fn take<T: Pooled>(len: usize) -> Vec<T> {
     let found = if len < LARGE {
         // A thread that ends has no pool any more.
         let fits = |pool: &Pool<T>| fitting(&mut pool.borrow_mut(), len, usize::MAX);
@@ -50,7 +50,7 @@ pub(crate) fn take<T: Real>(len: usize) -> Vec<T> {
         let mut shared = T::shared().lock().unwrap_or_else(PoisonError::into_inner);
         fitting(&mut shared, len, 2 * len)
     };
-    found.unwrap_or_else(|| vec![T::ZERO; len])
+    found.unwrap_or_else(|| vec![T::default(); len])
 }
 
 fn bytes<T>(buffer: &Vec<T>) -> usize {
@@ -58,7 +58,7 @@ fn bytes<T>(buffer: &Vec<T>) -> usize {
 }
 
 /// Keeps a buffer for what asks for one of its size next; the oldest ones are dropped when there are too many.
-pub(crate) fn keep<T: Real>(buffer: Vec<T>) {
+pub(crate) fn keep<T: Pooled>(buffer: Vec<T>) {
     match buffer.len() {
         0 => {}
         _ if bytes(&buffer) > MOST => {}
@@ -98,7 +98,7 @@ pub fn give_back(values: Vec<f32>) {
 
 /// Gives what all threads keep together back to the system, before something else that is large.
 pub fn release_kept() {
-    fn release<T: Real>() {
+    fn release<T: Pooled>() {
         let kept =
             core::mem::take(&mut *T::shared().lock().unwrap_or_else(PoisonError::into_inner));
         // Without the lock.
@@ -106,9 +106,11 @@ pub fn release_kept() {
     }
     release::<f32>();
     release::<f64>();
+    release::<u16>();
+    release::<u32>();
 }
 
-impl<T: Real> Scratch<T> {
+impl<T: Pooled> Scratch<T> {
     /// `len` elements of whatever values.
     ///
     /// Nothing stays borrowed: a thread that waits for a part of its work may begin another task that takes its own.
@@ -120,7 +122,7 @@ impl<T: Real> Scratch<T> {
     }
 }
 
-impl<T: Real> Deref for Scratch<T> {
+impl<T: Pooled> Deref for Scratch<T> {
     type Target = [T];
 
     fn deref(&self) -> &[T] {
@@ -128,13 +130,13 @@ impl<T: Real> Deref for Scratch<T> {
     }
 }
 
-impl<T: Real> DerefMut for Scratch<T> {
+impl<T: Pooled> DerefMut for Scratch<T> {
     fn deref_mut(&mut self) -> &mut [T] {
         &mut self.buffer[..self.len]
     }
 }
 
-impl<T: Real> Drop for Scratch<T> {
+impl<T: Pooled> Drop for Scratch<T> {
     fn drop(&mut self) {
         keep(core::mem::take(&mut self.buffer));
     }
@@ -143,7 +145,6 @@ impl<T: Real> Drop for Scratch<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::real::Pooled;
 
     fn kept() -> Vec<usize> {
         <f64 as Pooled>::pool().with_borrow(|pool| pool.iter().map(Vec::len).collect())

@@ -39,9 +39,9 @@ mod settings;
 mod trials;
 
 pub use config::{
-    ClassWeights, DataConfig, EarlyStopping, Keep, Lengthened, Loss, Monitor, OptimizerConfig,
-    RUN_PRESETS, RecordingConfig, RunConfig, RunPreset, ScheduleConfig, StartConfig, TrainConfig,
-    TrialsConfig,
+    ClassWeights, Compute, DataConfig, EarlyStopping, Keep, Lengthened, Loss, Monitor,
+    OptimizerConfig, RUN_PRESETS, RecordingConfig, RunConfig, RunPreset, ScheduleConfig,
+    StartConfig, TrainConfig, TrialsConfig,
 };
 pub use engine::{
     AnomalyDetector, LayerPlan, Plan, compare, evaluate, evaluate_on, evaluate_recording,

@@ -7,6 +7,7 @@ use std::ops::RangeInclusive;
 use granule_device::DeviceSpec;
 use granule_io::words::counted as numbered;
 use granule_models::{CheckpointFile, Parent};
+use granule_ops::Bf16Arithmetic;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Keep, RunConfig, TrainConfig};
@@ -63,6 +64,9 @@ pub(crate) struct Progress {
     /// The devices that the run was on, in their order, each with the steps done before.
     #[serde(default)]
     pub devices: Vec<(u64, String)>,
+    /// What computed its products in bfloat16, as [`devices`](Self::devices); none where there are none.
+    #[serde(default)]
+    pub arithmetics: Vec<(u64, String)>,
 }
 
 /// What was done before a run that continues another one began.
@@ -177,6 +181,21 @@ impl Progress {
             ..Self::default()
         }
     }
+
+    /// Notes what computes the products in bfloat16 from here on; a warning where that is another than before.
+    pub fn compute_by(&mut self, arithmetic: &str) -> Option<String> {
+        let step = self.global_step;
+        let before = self.arithmetics.last().map(|(_, before)| before.clone());
+        if before.as_deref() == Some(arithmetic) {
+            return None;
+        }
+        self.arithmetics.push((step, arithmetic.to_owned()));
+        Some(format!(
+            "the products in bf16 were computed by {}, and are by {arithmetic} after step {step}: the run ends where one on the first \
+             processor does within the error of rounding, not bit for bit",
+            before?
+        ))
+    }
 }
 
 /// What a checkpoint of a run has to fit to.
@@ -290,22 +309,34 @@ impl Progress {
     }
 
     fn check_devices(&self) -> Check {
+        let is_device = |name: &str| name.parse::<DeviceSpec>().is_ok();
+        self.check_places("devices", &self.devices, "device", is_device)?;
+        let all = [Bf16Arithmetic::Avx512Bf16, Bf16Arithmetic::Emulated];
+        let is_one = |name: &str| all.iter().any(|one| one.name() == name);
+        self.check_places("arithmetics", &self.arithmetics, "arithmetic", is_one)
+    }
+
+    /// Places that the run was at one after the other, the first from its beginning on.
+    fn check_places(
+        &self,
+        field: &str,
+        places: &[(u64, String)],
+        what: &str,
+        is_one: impl Fn(&str) -> bool,
+    ) -> Check {
         let mut from = 0;
-        for (index, (step, device)) in self.devices.iter().enumerate() {
-            let field = format!("devices.{index}");
+        for (index, (step, place)) in places.iter().enumerate() {
+            let field = format!("{field}.{index}");
             within(&field, *step, from..=self.global_step)?;
             from = *step;
-            device
-                .parse::<DeviceSpec>()
-                .map_err(|_| format!("{field} is no device"))?;
-            let again = index > 0
-                && self
-                    .devices
-                    .get(index - 1)
-                    .is_some_and(|(_, before)| before == device);
+            if !is_one(place) {
+                return Err(format!("{field} is no {what}"));
+            }
+            let before = index.checked_sub(1).and_then(|before| places.get(before));
+            let again = before.is_some_and(|(_, before)| before == place);
             if again || index == 0 && *step > 0 {
                 return Err(format!(
-                    "{field} begins at step {step} where no device changed"
+                    "{field} begins at step {step} where no {what} changed"
                 ));
             }
         }
@@ -406,8 +437,23 @@ mod tests {
             best: Some(Best::new(2, 0.4, Some(0.75))),
             first_loss: 2.3,
             devices: vec![(0, "flex".to_owned()), (9, "ndarray".to_owned())],
+            arithmetics: vec![(0, "emulated".to_owned()), (9, "AVX512-BF16".to_owned())],
             ..Progress::new("f00", Settings::default())
         }
+    }
+
+    #[test]
+    fn another_arithmetic_is_noted_and_told_of() {
+        let mut progress = Progress::new("f00", Settings::default());
+        assert_eq!(progress.compute_by("emulated"), None);
+        assert_eq!(progress.compute_by("emulated"), None);
+        progress.global_step = 7;
+        let told = progress.compute_by("AVX512-BF16").unwrap();
+        for part in ["emulated", "AVX512-BF16", "step 7", "not bit for bit"] {
+            assert!(told.contains(part), "{told}");
+        }
+        let noted = [(0, "emulated".to_owned()), (7, "AVX512-BF16".to_owned())];
+        assert_eq!(progress.arithmetics, noted);
     }
 
     fn check(progress: &Progress) -> Check {
@@ -472,6 +518,9 @@ mod tests {
             ("devices.1.0", json!(28)),
             ("devices.1.1", json!("flex")),
             ("devices.1.1", json!("\u{1b}[2J")),
+            ("arithmetics.1.0", json!(28)),
+            ("arithmetics.1.1", json!("emulated")),
+            ("arithmetics.1.1", json!("\u{1b}[2J")),
         ];
         for (field, value) in wrong {
             let reason = check(&with(field, value.clone()).unwrap()).unwrap_err();

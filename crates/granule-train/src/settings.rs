@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use toml::Value;
 
-use crate::config::RunConfig;
+use crate::config::{Compute, RunConfig};
 use crate::error::TrainError;
 
 /// What may change between two processes of a run: where it computes, where the data are and what is kept on disk. The
@@ -32,6 +32,10 @@ impl Settings {
         let mut settings = BTreeMap::new();
         flatten(String::new(), &value, &mut settings);
         settings.retain(|name, _| !FREE.contains(&name.as_str()));
+        // Runs that began before there was a choice do not have it.
+        if config.train.compute == Compute::F32 {
+            settings.remove("train.compute");
+        }
         if config.data.task.is_none() {
             settings.retain(|name, _| !name.starts_with("data.trials."));
         }

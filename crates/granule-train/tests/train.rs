@@ -5,6 +5,8 @@
 mod checkpoints;
 #[path = "train/common.rs"]
 mod common;
+#[path = "train/compute.rs"]
+mod compute;
 #[path = "train/documents.rs"]
 mod documents;
 #[path = "train/evaluation.rs"]

@@ -153,6 +153,10 @@ impl Model for Sequential {
         outline.dense(&self.output);
     }
 
+    fn has_bf16(&self) -> bool {
+        self.layers.iter().all(Layer::has_bf16)
+    }
+
     fn fixed_count(&self) -> usize {
         self.layers.fixed_count()
     }

@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 use granule_models::{
-    Activation, CnnConfig, Initialization, InputShape, MlpConfig, Model as _, ModelConfig,
+    Activation, CnnConfig, Factors, Initialization, InputShape, MlpConfig, Model as _, ModelConfig,
     ModelError, ModelSettings as _, NoiseStream, ResNetConfig, state,
 };
 
@@ -317,4 +317,44 @@ fn a_network_is_printed_by_what_it_is() {
         .unwrap();
     let text = network.to_string();
     assert!(text.contains("Mlp") && text.contains("101770"), "{text}");
+}
+
+/// The products of a model in training, and none of inference, are from the factors that are asked for.
+#[test]
+fn products_in_bf16_are_of_training_alone() {
+    let mut having = 0;
+    for (config, input) in small_models() {
+        for device in [flex(), ndarray()].map(burn::tensor::Device::autodiff) {
+            let network = config.init(&input, 3, 4, &device).unwrap();
+            if !network.has_bf16() {
+                continue;
+            }
+            having += 1;
+            let x = samples(4, input.len(), &device);
+            let train = |factors| {
+                let mut stream = NoiseStream::new(1, 2).with_factors(factors);
+                values(network.forward_train(x.clone(), &mut stream).unwrap())
+            };
+            let (full, bf16) = (train(Factors::Full), train(Factors::Bf16));
+            let largest = full.iter().fold(1e-3_f32, |most, x| most.max(x.abs()));
+            let error = full.iter().zip(&bf16).map(|(a, b)| (a - b).abs());
+            let error = error.fold(0.0, f32::max) / largest;
+            assert!(error > 0.0 && error < 0.1, "{}: {error}", config.name());
+        }
+    }
+    // mlp, lenet, cnn and resnet, each in its forms, and layers by a list.
+    assert!(having >= 2 * 6, "{having}");
+}
+
+#[test]
+fn recurrent_models_have_no_bf16() {
+    let input = InputShape::Sequence {
+        steps: 4,
+        channels: 3,
+    };
+    for kind in ["rate", "gru", "lstm", "wilson-cowan"] {
+        let config = ModelConfig::from_name(kind).unwrap();
+        let network = config.init(&input, 2, 1, &flex()).unwrap();
+        assert!(!network.has_bf16(), "{kind}");
+    }
 }

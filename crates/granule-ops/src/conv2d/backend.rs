@@ -5,8 +5,9 @@ use burn::backend::{Backend, Dispatch, TensorMetadata, backend_extension};
 use burn::tensor::{Shape, Tensor};
 
 use super::geometry::Geometry;
-use super::{Conv2dOptions, columns, cpu};
-use crate::host::{HostBackend, on_host};
+use super::{Conv2dOptions, bf16, columns, cpu};
+use crate::host::{HostBackend, on_host, on_host_in_single};
+use crate::{Bf16Arithmetic, Factors};
 
 #[allow(
     deprecated,
@@ -27,6 +28,7 @@ mod extension {
             weight: FloatTensor<Self>,
             bias: FloatTensor<Self>,
             options: Conv2dOptions,
+            factors: Factors,
         ) -> FloatTensor<Self>;
 
         fn conv2d_input_gradient(
@@ -34,6 +36,7 @@ mod extension {
             weight: FloatTensor<Self>,
             grad: FloatTensor<Self>,
             options: Conv2dOptions,
+            factors: Factors,
         ) -> FloatTensor<Self>;
 
         fn conv2d_weight_gradient(
@@ -41,6 +44,7 @@ mod extension {
             weight: FloatTensor<Self>,
             grad: FloatTensor<Self>,
             options: Conv2dOptions,
+            factors: Factors,
         ) -> FloatTensor<Self>;
 
         fn conv2d_bias_gradient(grad: FloatTensor<Self>) -> FloatTensor<Self>;
@@ -53,6 +57,7 @@ pub(super) fn run(
     weight: Tensor<4>,
     bias: Option<Tensor<1>>,
     options: Conv2dOptions,
+    factors: Factors,
 ) -> Tensor<4> {
     let bias = bias.unwrap_or_else(|| {
         let device = x.device().without_autodiff();
@@ -63,6 +68,7 @@ pub(super) fn run(
         weight.into_dispatch(),
         bias.into_dispatch(),
         options,
+        factors,
     ))
 }
 
@@ -132,6 +138,7 @@ fn forward<B: HostBackend>(
     weight: FloatTensor<B>,
     bias: FloatTensor<B>,
     options: Conv2dOptions,
+    factors: Factors,
 ) -> FloatTensor<B> {
     let g = Geometry::new(&x.shape(), &weight.shape(), options);
     assert_eq!(
@@ -139,12 +146,21 @@ fn forward<B: HostBackend>(
         g.out_channels,
         "conv2d: one bias per output channel"
     );
-    let out = on_host!(
-        B,
-        "conv2d",
-        [x, weight, bias],
-        cpu::forward(&g, x, weight, bias)
-    );
+    let arithmetic = Bf16Arithmetic::of_this_processor();
+    let out = match factors {
+        Factors::Full => on_host!(
+            B,
+            "conv2d",
+            [x, weight, bias],
+            cpu::forward(&g, x, weight, bias)
+        ),
+        Factors::Bf16 => on_host_in_single!(
+            B,
+            "conv2d",
+            [x, weight, bias],
+            bf16::forward(&g, x, weight, bias, arithmetic)
+        ),
+    };
     B::write(out, g.out_shape())
 }
 
@@ -153,14 +169,24 @@ fn input_gradient<B: HostBackend>(
     weight: FloatTensor<B>,
     grad: FloatTensor<B>,
     options: Conv2dOptions,
+    factors: Factors,
 ) -> FloatTensor<B> {
     let g = Geometry::new(&x.shape(), &weight.shape(), options);
-    let out = on_host!(
-        B,
-        "conv2d",
-        [weight, grad],
-        cpu::input_gradient(&g, weight, grad)
-    );
+    let arithmetic = Bf16Arithmetic::of_this_processor();
+    let out = match factors {
+        Factors::Full => on_host!(
+            B,
+            "conv2d",
+            [weight, grad],
+            cpu::input_gradient(&g, weight, grad)
+        ),
+        Factors::Bf16 => on_host_in_single!(
+            B,
+            "conv2d",
+            [weight, grad],
+            bf16::input_gradient(&g, weight, grad, arithmetic)
+        ),
+    };
     B::write(out, g.x_shape())
 }
 
@@ -169,9 +195,19 @@ fn weight_gradient<B: HostBackend>(
     weight: FloatTensor<B>,
     grad: FloatTensor<B>,
     options: Conv2dOptions,
+    factors: Factors,
 ) -> FloatTensor<B> {
     let g = Geometry::new(&x.shape(), &weight.shape(), options);
-    let out = on_host!(B, "conv2d", [x, grad], cpu::weight_gradient(&g, x, grad));
+    let arithmetic = Bf16Arithmetic::of_this_processor();
+    let out = match factors {
+        Factors::Full => on_host!(B, "conv2d", [x, grad], cpu::weight_gradient(&g, x, grad)),
+        Factors::Bf16 => on_host_in_single!(
+            B,
+            "conv2d",
+            [x, grad],
+            bf16::weight_gradient(&g, x, grad, arithmetic)
+        ),
+    };
     B::write(out, g.weight_shape())
 }
 
@@ -195,8 +231,9 @@ macro_rules! host_conv2d {
                 weight: FloatTensor<Self>,
                 bias: FloatTensor<Self>,
                 options: Conv2dOptions,
+                factors: Factors,
             ) -> FloatTensor<Self> {
-                forward::<Self>(x, weight, bias, options)
+                forward::<Self>(x, weight, bias, options, factors)
             }
 
             fn conv2d_input_gradient(
@@ -204,8 +241,9 @@ macro_rules! host_conv2d {
                 weight: FloatTensor<Self>,
                 grad: FloatTensor<Self>,
                 options: Conv2dOptions,
+                factors: Factors,
             ) -> FloatTensor<Self> {
-                input_gradient::<Self>(x, weight, grad, options)
+                input_gradient::<Self>(x, weight, grad, options, factors)
             }
 
             fn conv2d_weight_gradient(
@@ -213,8 +251,9 @@ macro_rules! host_conv2d {
                 weight: FloatTensor<Self>,
                 grad: FloatTensor<Self>,
                 options: Conv2dOptions,
+                factors: Factors,
             ) -> FloatTensor<Self> {
-                weight_gradient::<Self>(x, weight, grad, options)
+                weight_gradient::<Self>(x, weight, grad, options, factors)
             }
 
             fn conv2d_bias_gradient(grad: FloatTensor<Self>) -> FloatTensor<Self> {
@@ -246,7 +285,7 @@ mod autodiff {
     struct Conv2d;
 
     impl<B: Conv2dBackend> Backward<B, 3> for Conv2d {
-        type State = (NodeId, NodeId, Conv2dOptions);
+        type State = (NodeId, NodeId, Conv2dOptions, Factors);
 
         fn backward(
             self,
@@ -255,16 +294,19 @@ mod autodiff {
             checkpointer: &mut Checkpointer,
         ) {
             let grad = grads.consume::<B>(&ops.node);
-            let (x, weight, options) = ops.state;
+            let (x, weight, options, factors) = ops.state;
             let x: FloatTensor<B> = checkpointer.retrieve_node_output(x);
             let weight: FloatTensor<B> = checkpointer.retrieve_node_output(weight);
             let [x_node, weight_node, bias_node] = ops.parents;
             if let Some(node) = x_node {
                 let (x, weight, grad) = (x.clone(), weight.clone(), grad.clone());
-                grads.register::<B>(node.id, B::conv2d_input_gradient(x, weight, grad, options));
+                grads.register::<B>(
+                    node.id,
+                    B::conv2d_input_gradient(x, weight, grad, options, factors),
+                );
             }
             if let Some(node) = weight_node {
-                let gradient = B::conv2d_weight_gradient(x, weight, grad.clone(), options);
+                let gradient = B::conv2d_weight_gradient(x, weight, grad.clone(), options, factors);
                 grads.register::<B>(node.id, gradient);
             }
             if let Some(node) = bias_node {
@@ -279,18 +321,30 @@ mod autodiff {
             weight: FloatTensor<Self>,
             bias: FloatTensor<Self>,
             options: Conv2dOptions,
+            factors: Factors,
         ) -> FloatTensor<Self> {
             let nodes = [x.node(), weight.node(), bias.node()];
             match Conv2d.prepare::<C>(nodes).compute_bound().stateful() {
                 OpsKind::Tracked(mut prep) => {
-                    let state = (prep.checkpoint(&x), prep.checkpoint(&weight), options);
+                    let state = (
+                        prep.checkpoint(&x),
+                        prep.checkpoint(&weight),
+                        options,
+                        factors,
+                    );
                     let (x, weight) = (x.into_primitive(), weight.into_primitive());
-                    let out = B::conv2d_forward(x, weight, bias.into_primitive(), options);
+                    let out = B::conv2d_forward(x, weight, bias.into_primitive(), options, factors);
                     prep.finish(state, out)
                 }
                 OpsKind::UnTracked(prep) => {
                     let (x, weight) = (x.into_primitive(), weight.into_primitive());
-                    prep.finish(B::conv2d_forward(x, weight, bias.into_primitive(), options))
+                    prep.finish(B::conv2d_forward(
+                        x,
+                        weight,
+                        bias.into_primitive(),
+                        options,
+                        factors,
+                    ))
                 }
             }
         }
@@ -300,6 +354,7 @@ mod autodiff {
             _weight: FloatTensor<Self>,
             _grad: FloatTensor<Self>,
             _options: Conv2dOptions,
+            _factors: Factors,
         ) -> FloatTensor<Self> {
             first_order("conv2d")
         }
@@ -309,6 +364,7 @@ mod autodiff {
             _weight: FloatTensor<Self>,
             _grad: FloatTensor<Self>,
             _options: Conv2dOptions,
+            _factors: Factors,
         ) -> FloatTensor<Self> {
             first_order("conv2d")
         }

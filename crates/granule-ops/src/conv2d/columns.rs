@@ -99,7 +99,7 @@ fn patches_to_columns<T: Real>(g: &Geometry, images: &[T]) -> Scratch<T> {
 }
 
 /// Adds a matrix of patches back onto the images they came from.
-fn columns_to_patches<T: Real>(g: &Geometry, columns: &[T], images: &mut [T]) {
+pub(super) fn columns_to_patches<T: Real>(g: &Geometry, columns: &[T], images: &mut [T]) {
     let planes = images.len() / g.in_plane();
     let width = planes / g.in_channels * g.pixels();
     let area = g.kernel[0] * g.kernel[1];
@@ -149,13 +149,13 @@ fn channels_first<T: Real>(g: &Geometry, images: &[T]) -> Scratch<T> {
 }
 
 /// The gradient of a group of images as a matrix of `channels × (images · pixels)`; that of one image is one already.
-enum GroupGradient<'a, T: Real> {
+pub(super) enum GroupGradient<'a, T: Real> {
     Image(&'a [T]),
     Images(Scratch<T>),
 }
 
 impl<'a, T: Real> GroupGradient<'a, T> {
-    fn new(g: &Geometry, grad: &'a [T]) -> Self {
+    pub(super) fn new(g: &Geometry, grad: &'a [T]) -> Self {
         if grad.len() == g.out_image() {
             Self::Image(grad)
         } else {
@@ -163,7 +163,7 @@ impl<'a, T: Real> GroupGradient<'a, T> {
         }
     }
 
-    fn matrix(&self, g: &Geometry) -> Matrix<'_, T> {
+    pub(super) fn matrix(&self, g: &Geometry) -> Matrix<'_, T> {
         let grad = match self {
             Self::Image(grad) => grad,
             Self::Images(grad) => &**grad,

@@ -1,7 +1,8 @@
 //! The kernels against the columns, in f64 and whatever the processor, and what Winograd's convolution loses in f32.
 
 use super::geometry::Geometry;
-use super::{columns, direct, winograd};
+use super::{bf16, columns, direct, winograd};
+use crate::Bf16Arithmetic;
 use crate::testing::{assert_close, assert_one_result, numbers};
 
 /// `[batch, in_channels, height, width, out_channels, kernel, stride, padding]`.
@@ -226,4 +227,104 @@ fn one_result_whatever_the_number_of_threads() {
             winograd::weight_gradient(&g, &x, &grad),
         ]
     });
+}
+
+/// Strides, paddings, a kernel wider than the image, rows and channels beside whole vectors, more images than shares.
+const BF16: [[usize; 8]; 12] = [
+    [1, 1, 1, 1, 1, 1, 1, 0],
+    [3, 2, 7, 6, 5, 3, 1, 1],
+    [2, 1, 28, 28, 6, 5, 1, 2],
+    [17, 6, 14, 14, 16, 5, 1, 0],
+    [16, 3, 9, 8, 7, 3, 2, 1],
+    [5, 3, 5, 4, 6, 2, 1, 1],
+    [2, 2, 3, 3, 3, 1, 1, 2],
+    [2, 2, 3, 3, 2, 5, 1, 2],
+    [1, 40, 9, 10, 70, 3, 1, 1],
+    [9, 5, 11, 70, 3, 3, 1, 1],
+    [70, 2, 4, 5, 3, 3, 3, 0],
+    [0, 2, 5, 5, 3, 3, 1, 1],
+];
+
+/// Of results that are sums of so many products, whose magnitudes add up to `all`.
+#[track_caller]
+fn within_the_bound_of_bf16(ours: &[f32], exact: &[f64], all: &[f64], depth: usize, what: &str) {
+    let (u, v) = (1.0 / 256.0, f64::from(f32::EPSILON) / 2.0);
+    // An addition for every product and, of parts of a sum, for every part: no more of these than products, and a bias.
+    let roundings = (2 * depth + 1) as f64 * v;
+    let factor = (1.0 + u) * (1.0 + u) * (1.0 + roundings / (1.0 - roundings)) - 1.0;
+    assert_eq!(ours.len(), exact.len(), "{what}");
+    for (i, (ours, (exact, all))) in ours.iter().zip(exact.iter().zip(all)).enumerate() {
+        let error = (f64::from(*ours) - exact).abs();
+        assert!(error <= factor * all, "{what}, {i}: {error} of {all}");
+    }
+}
+
+#[test]
+fn convolution_in_bf16_is_within_the_bound() {
+    for case in BF16 {
+        let g = geometry(case);
+        let Numbers {
+            x,
+            weight,
+            bias,
+            grad,
+        } = numbers_of(&g);
+        let single = |values: &[f64]| values.iter().map(|x| *x as f32).collect::<Vec<f32>>();
+        let double = |values: &[f32]| values.iter().map(|x| f64::from(*x)).collect::<Vec<f64>>();
+        let magnitude = |values: &[f64]| values.iter().map(|x| x.abs()).collect::<Vec<f64>>();
+        let (x32, weight32, bias32, grad32) =
+            (single(&x), single(&weight), single(&bias), single(&grad));
+        let [x, weight, bias, grad] = [&x32, &weight32, &bias32, &grad32].map(|x| double(x));
+        let all = [&x, &weight, &bias, &grad].map(|x| magnitude(x));
+        for arithmetic in [
+            Bf16Arithmetic::of_this_processor(),
+            Bf16Arithmetic::Emulated,
+        ] {
+            let what = format!("{case:?}, {arithmetic:?}");
+            within_the_bound_of_bf16(
+                &bf16::forward(&g, &x32, &weight32, &bias32, arithmetic),
+                &columns::forward(&g, &x, &weight, &bias),
+                &columns::forward(&g, &all[0], &all[1], &all[2]),
+                g.patch(),
+                &what,
+            );
+            within_the_bound_of_bf16(
+                &bf16::input_gradient(&g, &weight32, &grad32, arithmetic),
+                &columns::input_gradient(&g, &weight, &grad),
+                &columns::input_gradient(&g, &all[1], &all[3]),
+                g.out_channels * g.area(),
+                &what,
+            );
+            within_the_bound_of_bf16(
+                &bf16::weight_gradient(&g, &x32, &grad32, arithmetic),
+                &columns::weight_gradient(&g, &x, &grad),
+                &columns::weight_gradient(&g, &all[0], &all[3]),
+                g.batch * g.pixels(),
+                &what,
+            );
+        }
+    }
+}
+
+#[test]
+fn one_result_in_bf16_whatever_the_number_of_threads() {
+    for case in [[40, 17, 12, 9, 33, 3, 1, 1], [33, 3, 9, 8, 7, 3, 2, 1]] {
+        let g = geometry(case);
+        let numbers = numbers_of(&g);
+        let single = |values: &[f64]| values.iter().map(|x| *x as f32).collect::<Vec<f32>>();
+        let (x, weight) = (single(&numbers.x), single(&numbers.weight));
+        let (bias, grad) = (single(&numbers.bias), single(&numbers.grad));
+        for arithmetic in [
+            Bf16Arithmetic::of_this_processor(),
+            Bf16Arithmetic::Emulated,
+        ] {
+            assert_one_result(|| {
+                [
+                    bf16::forward(&g, &x, &weight, &bias, arithmetic),
+                    bf16::input_gradient(&g, &weight, &grad, arithmetic),
+                    bf16::weight_gradient(&g, &x, &grad, arithmetic),
+                ]
+            });
+        }
+    }
 }

@@ -8,6 +8,8 @@
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 mod backend;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
+mod bf16;
+#[cfg(any(feature = "flex", feature = "ndarray"))]
 mod columns;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 mod cpu;
@@ -27,6 +29,8 @@ pub use pooled::conv2d_relu_max_pool2d;
 
 use burn::tensor::Tensor;
 use burn::tensor::ops::ConvOptions;
+
+use crate::Factors;
 
 /// Stride and zero padding of a two-dimensional convolution, as `[vertical, horizontal]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,9 +66,27 @@ pub fn conv2d(
     bias: Option<Tensor<1>>,
     options: Conv2dOptions,
 ) -> Tensor<4> {
+    conv2d_with(x, weight, bias, options, Factors::Full)
+}
+
+/// [`conv2d`], its product and those of its gradients from such [factors](Factors). In bfloat16 every convolution goes by columns,
+/// also where it is Winograd's in f32.
+///
+/// # Panics
+/// As [`conv2d`]; with factors in bfloat16 also on other tensors than those in f32 on `flex` and `ndarray`.
+pub fn conv2d_with(
+    x: Tensor<4>,
+    weight: Tensor<4>,
+    bias: Option<Tensor<1>>,
+    options: Conv2dOptions,
+    factors: Factors,
+) -> Tensor<4> {
     #[cfg(any(feature = "flex", feature = "ndarray"))]
     if crate::host::serves(&x) && x.dtype() == weight.dtype() {
-        return backend::run(x, weight, bias, options);
+        return backend::run(x, weight, bias, options, factors);
+    }
+    if factors == Factors::Bf16 {
+        crate::bf16::none("conv2d");
     }
     let options = ConvOptions::new(options.stride, options.padding, [1, 1], 1);
     burn::tensor::module::conv2d(x, weight, bias, options)

@@ -2,8 +2,9 @@
 
 use burn::tensor::{DType, Device, Distribution, FloatDType, Tensor, TensorData};
 
-use super::{Conv2dOptions, conv2d};
+use super::{Conv2dOptions, bf16, conv2d, conv2d_with, geometry::Geometry};
 use crate::testing::{assert_close, assert_one_result, devices, numbers, values};
+use crate::{Bf16Arithmetic, Factors};
 
 /// `[batch, in_channels, height, width, out_channels, kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w]`.
 const CASES: [[usize; 11]; 11] = [
@@ -239,4 +240,41 @@ fn a_kernel_larger_than_the_image_is_refused() {
         None,
         Conv2dOptions::default(),
     );
+}
+
+#[test]
+fn the_layer_in_bf16_is_its_kernels() {
+    let arithmetic = Bf16Arithmetic::of_this_processor();
+    for device in devices().map(Device::autodiff) {
+        for case in CASES.map(Case::new) {
+            let (x, w, b) = case.tensors(&device, FloatDType::F32);
+            let (x, w, b) = (x.require_grad(), w.require_grad(), b.require_grad());
+            let g = Geometry::new(&x.shape(), &w.shape(), case.options);
+            let bias = Some(b.clone());
+            let y = conv2d_with(x.clone(), w.clone(), bias, case.options, Factors::Bf16);
+            let single = |x: &[f64]| x.iter().map(|x| *x as f32).collect::<Vec<f32>>();
+            let slope = single(&numbers(y.shape().num_elements(), 4));
+            let data = TensorData::new(slope.clone(), y.shape());
+            let grads = (y.clone() * Tensor::from_data(data, &device))
+                .sum()
+                .backward();
+            let vec = |data: TensorData| data.try_into_vec::<f32>().unwrap();
+            let [x32, w32, b32] = [&case.x, &case.weight, &case.bias].map(|x| single(x));
+            assert_eq!(
+                vec(y.into_data()),
+                bf16::forward(&g, &x32, &w32, &b32, arithmetic)
+            );
+            let of_x = vec(x.grad(&grads).unwrap().into_data());
+            assert_eq!(of_x, bf16::input_gradient(&g, &w32, &slope, arithmetic));
+            let of_w = vec(w.grad(&grads).unwrap().into_data());
+            assert_eq!(of_w, bf16::weight_gradient(&g, &x32, &slope, arithmetic));
+        }
+    }
+}
+
+#[test]
+#[should_panic(expected = "factors in bfloat16 are of tensors in f32")]
+fn there_is_no_bf16_of_double_precision() {
+    let (x, w, b) = Case::new(CASES[0]).tensors(&Device::flex(), FloatDType::F64);
+    conv2d_with(x, w, Some(b), Conv2dOptions::default(), Factors::Bf16);
 }

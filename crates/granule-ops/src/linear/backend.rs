@@ -10,8 +10,9 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Dispatch, TensorMetadata, backend_extension};
 use burn::tensor::{Shape, Tensor};
 
-use super::cpu;
-use crate::host::{HostBackend, on_host};
+use super::{bf16, cpu};
+use crate::host::{HostBackend, on_host, on_host_in_single};
+use crate::{Bf16Arithmetic, Factors};
 
 #[allow(
     deprecated,
@@ -31,6 +32,7 @@ mod extension {
             x: FloatTensor<Self>,
             weight: FloatTensor<Self>,
             bias: FloatTensor<Self>,
+            factors: Factors,
         ) -> FloatTensor<Self>;
     }
 }
@@ -46,7 +48,12 @@ pub(super) fn serves(x: &Tensor<2>, weight: &Tensor<2>, bias: Option<&Tensor<1>>
         && crate::host::serves(x)
 }
 
-pub(super) fn run(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<2> {
+pub(super) fn run(
+    x: Tensor<2>,
+    weight: Tensor<2>,
+    bias: Option<Tensor<1>>,
+    factors: Factors,
+) -> Tensor<2> {
     let bias = bias.unwrap_or_else(|| {
         let device = x.device().without_autodiff();
         Tensor::zeros([weight.dims()[1]], (&device, x.dtype()))
@@ -55,6 +62,7 @@ pub(super) fn run(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> T
         x.into_dispatch(),
         weight.into_dispatch(),
         bias.into_dispatch(),
+        factors,
     ))
 }
 
@@ -62,14 +70,24 @@ fn forward<B: HostBackend>(
     x: FloatTensor<B>,
     weight: FloatTensor<B>,
     bias: FloatTensor<B>,
+    factors: Factors,
 ) -> FloatTensor<B> {
     let (batch, inputs, outputs) = (x.shape()[0], weight.shape()[0], bias.shape()[0]);
-    let out = on_host!(
-        B,
-        "linear",
-        [x, weight, bias],
-        cpu::forward(x, weight, bias, inputs)
-    );
+    let arithmetic = Bf16Arithmetic::of_this_processor();
+    let out = match factors {
+        Factors::Full => on_host!(
+            B,
+            "linear",
+            [x, weight, bias],
+            cpu::forward(x, weight, bias, inputs)
+        ),
+        Factors::Bf16 => on_host_in_single!(
+            B,
+            "linear",
+            [x, weight, bias],
+            bf16::forward(x, weight, bias, inputs, arithmetic)
+        ),
+    };
     B::write(out, Shape::new([batch, outputs]))
 }
 
@@ -80,8 +98,9 @@ macro_rules! host_linear {
                 x: FloatTensor<Self>,
                 weight: FloatTensor<Self>,
                 bias: FloatTensor<Self>,
+                factors: Factors,
             ) -> FloatTensor<Self> {
-                forward::<Self>(x, weight, bias)
+                forward::<Self>(x, weight, bias, factors)
             }
         }
     };
@@ -92,21 +111,47 @@ host_linear!(burn::backend::Flex);
 #[cfg(feature = "ndarray")]
 host_linear!(crate::host::ndarray::NdArray);
 
-fn input_gradient<B: HostBackend>(weight: FloatTensor<B>, grad: FloatTensor<B>) -> FloatTensor<B> {
+fn input_gradient<B: HostBackend>(
+    weight: FloatTensor<B>,
+    grad: FloatTensor<B>,
+    factors: Factors,
+) -> FloatTensor<B> {
     let (rows, batch) = (weight.shape(), grad.shape()[0]);
     let (inputs, outputs) = (rows[0], rows[1]);
-    let out = on_host!(
-        B,
-        "linear",
-        [weight, grad],
-        cpu::input_gradient(grad, weight, [inputs, outputs])
-    );
+    let (sizes, arithmetic) = ([inputs, outputs], Bf16Arithmetic::of_this_processor());
+    let out = match factors {
+        Factors::Full => on_host!(
+            B,
+            "linear",
+            [weight, grad],
+            cpu::input_gradient(grad, weight, sizes)
+        ),
+        Factors::Bf16 => on_host_in_single!(
+            B,
+            "linear",
+            [weight, grad],
+            bf16::input_gradient(grad, weight, sizes, arithmetic)
+        ),
+    };
     B::write(out, Shape::new([batch, inputs]))
 }
 
-fn weight_gradient<B: HostBackend>(x: FloatTensor<B>, grad: FloatTensor<B>) -> FloatTensor<B> {
+fn weight_gradient<B: HostBackend>(
+    x: FloatTensor<B>,
+    grad: FloatTensor<B>,
+    factors: Factors,
+) -> FloatTensor<B> {
     let sizes = [x.shape()[1], grad.shape()[1]];
-    let out = on_host!(B, "linear", [x, grad], cpu::weight_gradient(x, grad, sizes));
+    let arithmetic = Bf16Arithmetic::of_this_processor();
+    let out = match factors {
+        Factors::Full => on_host!(B, "linear", [x, grad], cpu::weight_gradient(x, grad, sizes)),
+        Factors::Bf16 => on_host_in_single!(
+            B,
+            "linear",
+            [x, grad],
+            bf16::weight_gradient(x, grad, sizes, arithmetic)
+        ),
+    };
     B::write(out, Shape::new(sizes))
 }
 
@@ -120,7 +165,7 @@ fn bias_gradient<B: HostBackend>(grad: FloatTensor<B>) -> FloatTensor<B> {
 struct Linear;
 
 impl<B: HostBackend> Backward<B, 3> for Linear {
-    type State = [NodeId; 2];
+    type State = ([NodeId; 2], Factors);
 
     fn backward(
         self,
@@ -129,15 +174,15 @@ impl<B: HostBackend> Backward<B, 3> for Linear {
         checkpointer: &mut Checkpointer,
     ) {
         let grad = grads.consume::<B>(&ops.node);
-        let [x, weight] = ops.state;
+        let ([x, weight], factors) = ops.state;
         let x: FloatTensor<B> = checkpointer.retrieve_node_output(x);
         let weight: FloatTensor<B> = checkpointer.retrieve_node_output(weight);
         let [x_node, weight_node, bias_node] = ops.parents;
         if let Some(node) = x_node {
-            grads.register::<B>(node.id, input_gradient::<B>(weight, grad.clone()));
+            grads.register::<B>(node.id, input_gradient::<B>(weight, grad.clone(), factors));
         }
         if let Some(node) = weight_node {
-            grads.register::<B>(node.id, weight_gradient::<B>(x, grad.clone()));
+            grads.register::<B>(node.id, weight_gradient::<B>(x, grad.clone(), factors));
         }
         if let Some(node) = bias_node {
             grads.register::<B>(node.id, bias_gradient::<B>(grad));
@@ -150,17 +195,21 @@ impl<B: HostBackend, C: CheckpointStrategy> LinearBackend for Autodiff<B, C> {
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
+        factors: Factors,
     ) -> FloatTensor<Self> {
         let nodes = [x.node(), weight.node(), bias.node()];
         match Linear.prepare::<C>(nodes).compute_bound().stateful() {
             OpsKind::Tracked(mut prep) => {
-                let state = [prep.checkpoint(&x), prep.checkpoint(&weight)];
+                let state = ([prep.checkpoint(&x), prep.checkpoint(&weight)], factors);
                 let (x, weight) = (x.into_primitive(), weight.into_primitive());
-                prep.finish(state, forward::<B>(x, weight, bias.into_primitive()))
+                prep.finish(
+                    state,
+                    forward::<B>(x, weight, bias.into_primitive(), factors),
+                )
             }
             OpsKind::UnTracked(prep) => {
                 let (x, weight) = (x.into_primitive(), weight.into_primitive());
-                prep.finish(forward::<B>(x, weight, bias.into_primitive()))
+                prep.finish(forward::<B>(x, weight, bias.into_primitive(), factors))
             }
         }
     }

@@ -6,6 +6,8 @@
 
 #[cfg(all(feature = "autodiff", any(feature = "flex", feature = "ndarray")))]
 mod backend;
+#[cfg(all(feature = "autodiff", any(feature = "flex", feature = "ndarray")))]
+mod bf16;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 mod cpu;
 #[cfg(gpu)]
@@ -14,6 +16,8 @@ mod cube;
 mod tests;
 
 use burn::tensor::{Tensor, activation, module};
+
+use crate::Factors;
 
 /// `x` `[batch, inputs]` times `weight` `[inputs, outputs]` plus an optional `bias` `[outputs]`: `[batch, outputs]`.
 ///
@@ -24,11 +28,27 @@ use burn::tensor::{Tensor, activation, module};
 /// # Panics
 /// Like every Burn operation, when the shapes do not fit together.
 pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<2> {
+    linear_with(x, weight, bias, Factors::Full)
+}
+
+/// [`linear`], its product and those of its gradients from such [factors](Factors).
+///
+/// # Panics
+/// As [`linear`]; with factors in bfloat16 also on other tensors than those in f32 on `flex` and `ndarray` with autodiff.
+pub fn linear_with(
+    x: Tensor<2>,
+    weight: Tensor<2>,
+    bias: Option<Tensor<1>>,
+    factors: Factors,
+) -> Tensor<2> {
     #[cfg(all(feature = "autodiff", any(feature = "flex", feature = "ndarray")))]
     if weight.device().is_autodiff() && backend::serves(&x, &weight, bias.as_ref()) {
-        return backend::run(x, weight, bias);
+        return backend::run(x, weight, bias, factors);
     }
-    module::linear(x, weight, bias)
+    match factors {
+        Factors::Full => module::linear(x, weight, bias),
+        Factors::Bf16 => crate::bf16::none("linear"),
+    }
 }
 
 /// [`linear`] rectified: `max(0, x W + b)`, `[batch, outputs]`.

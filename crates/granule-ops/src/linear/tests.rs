@@ -2,8 +2,9 @@
 
 use burn::tensor::{DType, Device, Tensor, TensorData, module};
 
-use super::{cpu, linear, linear_relu};
+use super::{bf16, cpu, linear, linear_relu, linear_with};
 use crate::testing::{assert_close, assert_one_result, devices, gpu, numbers, values};
+use crate::{Bf16Arithmetic, Factors};
 
 /// Batch, inputs and outputs: single, odd, of one part and of several.
 const SIZES: [[usize; 3]; 8] = [
@@ -149,4 +150,118 @@ fn both_backends_give_the_same_bits() {
     let size = [64, 301, 131];
     let [flex, ndarray] = devices().map(|device| run(&device.autodiff(), size, linear));
     assert!(flex == ndarray);
+}
+
+fn single(values: &[f64]) -> Vec<f32> {
+    values.iter().map(|x| *x as f32).collect()
+}
+
+#[test]
+fn products_in_bf16_are_within_the_bound() {
+    for size @ [batch, inputs, outputs] in SIZES {
+        let of = |count, seed| single(&numbers(count, seed));
+        let (x, weight) = (of(batch * inputs, 3), of(inputs * outputs, 2));
+        let (bias, grad) = (of(outputs, 4), of(batch * outputs, 1));
+        let double = |x: &[f32]| x.iter().map(|x| f64::from(*x)).collect::<Vec<f64>>();
+        let exact = [&x, &weight, &bias, &grad].map(|x| double(x));
+        let all = exact
+            .clone()
+            .map(|x| x.iter().map(|x| x.abs()).collect::<Vec<_>>());
+        let sizes = [inputs, outputs];
+        let products = |[x, weight, bias, grad]: &[Vec<f64>; 4]| {
+            [
+                cpu::forward(x, weight, bias, inputs),
+                cpu::weight_gradient(x, grad, sizes),
+                cpu::input_gradient(grad, weight, sizes),
+            ]
+        };
+        let (exact, all) = (products(&exact), products(&all));
+        for arithmetic in [
+            Bf16Arithmetic::of_this_processor(),
+            Bf16Arithmetic::Emulated,
+        ] {
+            let ours = [
+                bf16::forward(&x, &weight, &bias, inputs, arithmetic),
+                bf16::weight_gradient(&x, &grad, sizes, arithmetic),
+                bf16::input_gradient(&grad, &weight, sizes, arithmetic),
+            ];
+            for (which, depth) in [inputs, batch, outputs].into_iter().enumerate() {
+                let (u, v) = (1.0 / 256.0, f64::from(f32::EPSILON) / 2.0);
+                let roundings = (depth + 2) as f64 * v;
+                let factor = (1.0 + u) * (1.0 + u) * (1.0 + roundings / (1.0 - roundings)) - 1.0;
+                let pairs = exact[which].iter().zip(&all[which]);
+                assert_eq!(ours[which].len(), exact[which].len());
+                for (ours, (exact, all)) in ours[which].iter().zip(pairs) {
+                    let error = (f64::from(*ours) - exact).abs();
+                    assert!(error <= factor * all, "{size:?}, {which}: {error} of {all}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_layer_in_bf16_is_its_products() {
+    let size @ [batch, inputs, outputs] = [37, 301, 131];
+    let (x, weight) = (numbers(batch * inputs, 3), numbers(inputs * outputs, 2));
+    let (bias, slope) = (numbers(outputs, 4), numbers(batch * outputs, 1));
+    let [x32, weight32, bias32, slope32] = [&x, &weight, &bias, &slope].map(|x| single(x));
+    let arithmetic = Bf16Arithmetic::of_this_processor();
+    for device in devices().map(Device::autodiff) {
+        let tensor = |x: &[f32], shape: [usize; 2]| {
+            Tensor::<2>::from_data(TensorData::new(x.to_vec(), shape), &device).require_grad()
+        };
+        let (x, weight) = (
+            tensor(&x32, [batch, inputs]),
+            tensor(&weight32, [inputs, outputs]),
+        );
+        let bias = tensor(&bias32, [1, outputs]);
+        let row = bias.clone().reshape([outputs]);
+        let y = linear_with(x.clone(), weight.clone(), Some(row), Factors::Bf16);
+        let slope = Tensor::from_data(TensorData::new(slope32.clone(), [batch, outputs]), &device);
+        let grads = (y.clone() * slope).sum().backward();
+        let of = |t: &Tensor<2>| {
+            t.grad(&grads)
+                .unwrap()
+                .into_data()
+                .try_into_vec::<f32>()
+                .unwrap()
+        };
+        let sizes = [inputs, outputs];
+        let found = y.into_data().try_into_vec::<f32>().unwrap();
+        assert_eq!(
+            found,
+            bf16::forward(&x32, &weight32, &bias32, inputs, arithmetic),
+            "{size:?}"
+        );
+        assert_eq!(
+            of(&x),
+            bf16::input_gradient(&slope32, &weight32, sizes, arithmetic)
+        );
+        assert_eq!(
+            of(&weight),
+            bf16::weight_gradient(&x32, &slope32, sizes, arithmetic)
+        );
+        assert_eq!(of(&bias), cpu::bias_gradient(&slope32, outputs));
+    }
+}
+
+#[test]
+#[should_panic(expected = "factors in bfloat16 are of tensors in f32")]
+fn there_is_no_bf16_without_gradients() {
+    let x = Tensor::<2>::ones([2, 3], &Device::flex());
+    linear_with(
+        x,
+        Tensor::ones([3, 2], &Device::flex()),
+        None,
+        Factors::Bf16,
+    );
+}
+
+#[test]
+#[should_panic(expected = "factors in bfloat16 are of tensors in f32")]
+fn there_is_no_bf16_of_double_precision() {
+    let device = Device::flex().autodiff();
+    let ones = |shape: [usize; 2]| Tensor::<2>::ones(shape, (&device, DType::F64));
+    linear_with(ones([2, 3]), ones([3, 2]), None, Factors::Bf16);
 }

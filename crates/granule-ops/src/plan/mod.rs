@@ -9,11 +9,11 @@ mod build;
 mod convolution;
 mod field;
 mod map;
-mod packed;
+pub(crate) mod packed;
 #[cfg(test)]
 mod tests;
 mod tile;
-mod vector;
+pub(crate) mod vector;
 mod winograd;
 
 use std::borrow::Cow;

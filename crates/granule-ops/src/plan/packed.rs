@@ -3,7 +3,7 @@
 use super::vector::is_wide;
 
 /// Lanes of a vector; where there are fewer columns, half of them.
-pub(super) const LANES: usize = 16;
+pub(crate) const LANES: usize = 16;
 pub(super) const FEW_LANES: usize = 8;
 
 /// A matrix of `depth × columns`, in panels of at most `vectors` vectors of columns: of each panel its rows one after the

@@ -1,9 +1,10 @@
 //! Vectors of the processor's own, so that a tile of them stays in registers: compilers do not make them of loops so large.
 
 use super::packed::{FEW_LANES, LANES};
+use crate::bf16::{self, Bf16Arithmetic};
 
 /// Some lanes of f32.
-pub(super) trait Vector: Copy {
+pub(crate) trait Vector: Copy {
     const LANES: usize;
 
     fn splat(x: f32) -> Self;
@@ -26,19 +27,69 @@ pub(super) trait Vector: Copy {
 
     /// max(0, x), where a NaN stays one.
     fn rectified(self) -> Self;
+
+    /// Of lanes that are pairs of bfloat16 by their bits, the numbers in the low halves.
+    fn low_halves(self) -> Self;
+
+    /// As [`low_halves`](Self::low_halves), those in the high halves.
+    fn high_halves(self) -> Self;
+
+    /// `self + high · high + low · low` of pairs of bfloat16, whose products are exact, in two additions, each rounded.
+    #[inline(always)]
+    fn add_products(self, x: Self, y: Self) -> Self {
+        emulated_products(self, x, y)
+    }
+
+    /// Pairs of bfloat16 of the values of two vectors: those of `low` are the low halves.
+    #[inline(always)]
+    fn pairs(low: Self, high: Self) -> Self {
+        emulated_pairs(low, high)
+    }
+
+    /// Pairs of bfloat16 of values that lie one after the other in two vectors.
+    #[inline(always)]
+    fn neighbours(first: Self, second: Self) -> Self {
+        emulated_neighbours(first, second)
+    }
+}
+
+#[inline(always)]
+fn emulated_products<V: Vector>(sum: V, x: V, y: V) -> V {
+    let sum = x.high_halves().multiply_add(y.high_halves(), sum);
+    x.low_halves().multiply_add(y.low_halves(), sum)
+}
+
+#[inline(always)]
+fn emulated_pairs<V: Vector>(low: V, high: V) -> V {
+    let (mut lows, mut highs) = ([0.0; LANES], [0.0; LANES]);
+    low.store(&mut lows);
+    high.store(&mut highs);
+    V::load(&core::array::from_fn::<f32, LANES, _>(|l| {
+        f32::from_bits(bf16::pair(lows[l], highs[l]))
+    }))
+}
+
+#[inline(always)]
+fn emulated_neighbours<V: Vector>(first: V, second: V) -> V {
+    let mut values = [0.0; 2 * LANES];
+    first.store(&mut values);
+    second.store(&mut values[V::LANES..]);
+    V::load(&core::array::from_fn::<f32, LANES, _>(|l| {
+        f32::from_bits(bf16::pair(values[2 * l], values[2 * l + 1]))
+    }))
 }
 
 /// Loops over vectors of [`LANES`] and of [`FEW_LANES`].
 ///
 /// `run` must be `#[inline(always)]`, as must be what it calls, so that each instruction set gets its own copy.
-pub(super) trait Tiled {
+pub(crate) trait Tiled {
     /// `WIDE` tells whether there are 32 registers of [`LANES`].
     fn run<const WIDE: bool, Full: Vector, Few: Vector>(self);
 }
 
 /// What vectors a processor has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Level {
+pub(crate) enum Level {
     /// On any processor, for tests: a compiler makes too little of it.
     Portable,
     #[cfg(target_arch = "aarch64")]
@@ -80,7 +131,7 @@ impl Level {
 
 /// Narrower vectors than those of the processor, so that all are tested.
 #[cfg(test)]
-pub(super) mod at_most {
+pub(crate) mod at_most {
     use core::cell::Cell;
 
     use super::Level;
@@ -90,7 +141,7 @@ pub(super) mod at_most {
     }
 
     /// Runs `body` with the vectors of each level that this processor has.
-    pub(in super::super) fn each_level(body: impl Fn(Level)) {
+    pub(crate) fn each_level(body: impl Fn(Level)) {
         let mut levels = vec![Level::Portable];
         #[cfg(target_arch = "aarch64")]
         levels.push(Level::Neon);
@@ -117,7 +168,7 @@ pub(super) fn is_there() -> bool {
 }
 
 /// Whether there are 32 registers of [`LANES`].
-pub(super) fn is_wide() -> bool {
+pub(crate) fn is_wide() -> bool {
     #[cfg(target_arch = "x86_64")]
     let wide = Level::of_this_thread() == Level::Avx512;
     #[cfg(not(target_arch = "x86_64"))]
@@ -126,7 +177,7 @@ pub(super) fn is_wide() -> bool {
 }
 
 /// Runs the loops with the widest vectors of this processor.
-pub(super) fn tiled(kernel: impl Tiled) {
+pub(crate) fn tiled(kernel: impl Tiled) {
     match Level::of_this_thread() {
         // SAFETY: the processor has the features that the function is compiled for.
         #[cfg(target_arch = "x86_64")]
@@ -140,6 +191,28 @@ pub(super) fn tiled(kernel: impl Tiled) {
         Level::Neon => kernel.run::<false, [[neon::Four; 2]; 2], [neon::Four; 2]>(),
         Level::Portable => kernel.run::<false, Portable<LANES>, Portable<FEW_LANES>>(),
     }
+}
+
+/// As [`tiled`], on a processor with AVX512-BF16 with its products of pairs.
+pub(crate) fn tiled_in(kernel: impl Tiled, arithmetic: Bf16Arithmetic) {
+    match arithmetic {
+        // SAFETY: the processor has the features that the function is compiled for, as it is asked here.
+        #[cfg(target_arch = "x86_64")]
+        #[allow(unsafe_code)]
+        Bf16Arithmetic::Avx512Bf16 if has_bf16() => unsafe { x86::avx512_bf16(kernel) },
+        _ => tiled(kernel),
+    }
+}
+
+/// Whether the processor has AVX512-BF16.
+pub(crate) fn has_bf16() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    let found = x86::has_avx512()
+        && is_x86_feature_detected!("avx512bf16")
+        && is_x86_feature_detected!("avx512bw");
+    #[cfg(not(target_arch = "x86_64"))]
+    let found = false;
+    found
 }
 
 /// On any processor.
@@ -199,6 +272,16 @@ impl<const L: usize> Vector for Portable<L> {
     fn rectified(self) -> Self {
         Self::of(|l| if self.0[l] < 0.0 { 0.0 } else { self.0[l] })
     }
+
+    #[inline(always)]
+    fn low_halves(self) -> Self {
+        Self::of(|l| f32::from_bits(self.0[l].to_bits() << 16))
+    }
+
+    #[inline(always)]
+    fn high_halves(self) -> Self {
+        Self::of(|l| f32::from_bits(self.0[l].to_bits() & bf16::HIGH))
+    }
 }
 
 /// The vectors of x86-64. They are made and used in [`avx512`] and [`avx2`] alone, whose processors have what they need.
@@ -207,7 +290,8 @@ impl<const L: usize> Vector for Portable<L> {
 mod x86 {
     use core::arch::x86_64::*;
 
-    use super::{Tiled, Vector};
+    use super::{Tiled, Vector, emulated_neighbours, emulated_pairs, emulated_products};
+    use crate::bf16;
 
     pub(super) fn has_avx512() -> bool {
         is_x86_feature_detected!("avx512f")
@@ -222,7 +306,12 @@ mod x86 {
 
     #[target_feature(enable = "avx512f,avx512vl,avx2,fma")]
     pub(super) fn avx512(kernel: impl Tiled) {
-        kernel.run::<true, Sixteen, Eight>();
+        kernel.run::<true, Sixteen<false>, Eight>();
+    }
+
+    #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512bf16,avx2,fma")]
+    pub(super) fn avx512_bf16(kernel: impl Tiled) {
+        kernel.run::<true, Sixteen<true>, Eight>();
     }
 
     #[target_feature(enable = "avx2,fma")]
@@ -230,10 +319,11 @@ mod x86 {
         kernel.run::<false, [Eight; 2], Eight>();
     }
 
+    /// `BF16` tells whether there are the instructions of AVX512-BF16: only [`avx512_bf16`] makes such vectors.
     #[derive(Clone, Copy)]
-    pub(super) struct Sixteen(__m512);
+    pub(super) struct Sixteen<const BF16: bool>(__m512);
 
-    impl Vector for Sixteen {
+    impl<const BF16: bool> Vector for Sixteen<BF16> {
         const LANES: usize = 16;
 
         #[inline(always)]
@@ -287,6 +377,65 @@ mod x86 {
         fn rectified(self) -> Self {
             // SAFETY: as above.
             Self(unsafe { _mm512_max_ps(_mm512_setzero_ps(), self.0) })
+        }
+
+        #[inline(always)]
+        fn low_halves(self) -> Self {
+            // SAFETY: as above.
+            Self(unsafe {
+                _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_castps_si512(self.0)))
+            })
+        }
+
+        #[inline(always)]
+        fn high_halves(self) -> Self {
+            // SAFETY: as above.
+            Self(unsafe {
+                let high = _mm512_set1_epi32(bf16::HIGH as i32);
+                _mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(self.0), high))
+            })
+        }
+
+        #[inline(always)]
+        fn add_products(self, x: Self, y: Self) -> Self {
+            if BF16 {
+                // SAFETY: as above, and it has AVX512-BF16. The bits of a lane are two bfloat16.
+                return Self(unsafe {
+                    let [x, y] =
+                        [x, y].map(|pairs| core::mem::transmute::<__m512, __m512bh>(pairs.0));
+                    _mm512_dpbf16_ps(self.0, x, y)
+                });
+            }
+            emulated_products(self, x, y)
+        }
+
+        #[inline(always)]
+        fn pairs(low: Self, high: Self) -> Self {
+            if BF16 {
+                // SAFETY: as above. Sixteen of each, which take turns.
+                return Self(unsafe {
+                    let turns = core::array::from_fn::<u16, 32, _>(|i| {
+                        (i as u16 / 2) + (i as u16 % 2) * 16
+                    });
+                    let turns = _mm512_loadu_si512(turns.as_ptr().cast());
+                    let both = _mm512_cvtne2ps_pbh(high.0, low.0);
+                    let both = core::mem::transmute::<__m512bh, __m512i>(both);
+                    _mm512_castsi512_ps(_mm512_permutexvar_epi16(turns, both))
+                });
+            }
+            emulated_pairs(low, high)
+        }
+
+        #[inline(always)]
+        fn neighbours(first: Self, second: Self) -> Self {
+            if BF16 {
+                // SAFETY: as above.
+                return Self(unsafe {
+                    let both = _mm512_cvtne2ps_pbh(second.0, first.0);
+                    core::mem::transmute::<__m512bh, __m512>(both)
+                });
+            }
+            emulated_neighbours(first, second)
         }
     }
 
@@ -348,6 +497,23 @@ mod x86 {
             // SAFETY: as above.
             Self(unsafe { _mm256_max_ps(_mm256_setzero_ps(), self.0) })
         }
+
+        #[inline(always)]
+        fn low_halves(self) -> Self {
+            // SAFETY: as above.
+            Self(unsafe {
+                _mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_castps_si256(self.0)))
+            })
+        }
+
+        #[inline(always)]
+        fn high_halves(self) -> Self {
+            // SAFETY: as above.
+            Self(unsafe {
+                let high = _mm256_set1_epi32(bf16::HIGH as i32);
+                _mm256_castsi256_ps(_mm256_and_si256(_mm256_castps_si256(self.0), high))
+            })
+        }
     }
 }
 
@@ -399,6 +565,16 @@ impl<V: Vector> Vector for [V; 2] {
     fn rectified(self) -> Self {
         self.map(V::rectified)
     }
+
+    #[inline(always)]
+    fn low_halves(self) -> Self {
+        self.map(V::low_halves)
+    }
+
+    #[inline(always)]
+    fn high_halves(self) -> Self {
+        self.map(V::high_halves)
+    }
 }
 
 /// The vectors of aarch64, which every such processor has.
@@ -408,6 +584,7 @@ mod neon {
     use core::arch::aarch64::*;
 
     use super::Vector;
+    use crate::bf16;
 
     #[derive(Clone, Copy)]
     pub(super) struct Four(float32x4_t);
@@ -462,6 +639,21 @@ mod neon {
         #[inline(always)]
         fn rectified(self) -> Self {
             self.larger(Self::splat(0.0))
+        }
+
+        #[inline(always)]
+        fn low_halves(self) -> Self {
+            // SAFETY: as above.
+            Self(unsafe { vreinterpretq_f32_u32(vshlq_n_u32::<16>(vreinterpretq_u32_f32(self.0))) })
+        }
+
+        #[inline(always)]
+        fn high_halves(self) -> Self {
+            // SAFETY: as above.
+            Self(unsafe {
+                let high = vdupq_n_u32(bf16::HIGH);
+                vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(self.0), high))
+            })
         }
     }
 }

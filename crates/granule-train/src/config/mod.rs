@@ -27,6 +27,7 @@ use granule_io::image::{Background, Channels, Resize, Size};
 use granule_io::intensity::check_range;
 use granule_models::ModelConfig;
 use granule_models::folder::CONFIG_FILE;
+use granule_ops::Factors;
 use serde::{Deserialize, Serialize};
 
 pub use length::Lengthened;
@@ -262,6 +263,9 @@ pub struct TrainConfig {
     pub accumulate: usize,
     /// What is minimised.
     pub loss: Loss,
+    /// What the products of dense layers and convolutions, forward and back, are computed from: `"f32"`, or on a CPU `"bf16"`,
+    /// whose factors are rounded to bfloat16. Their sums, the weights and all else stay in f32, as do validation and test.
+    pub compute: Compute,
     /// How much each class counts in the loss of training: `"balanced"`, or a number for each class, in the order of the
     /// classes: names and folders by the alphabet, numbers by size. Absent: every sample counts alike.
     pub class_weights: Option<ClassWeights>,
@@ -310,6 +314,7 @@ impl Default for TrainConfig {
             batch_size: 64,
             accumulate: 1,
             loss: Loss::Auto,
+            compute: Compute::default(),
             class_weights: None,
             label_smoothing: 0.0,
             clip_norm: None,
@@ -340,6 +345,37 @@ pub enum Loss {
     /// Mean over samples and outputs of `rate − count · log rate`, Poisson's likelihood but for `log count!`; counts only. The
     /// outputs are logarithms of rates, in units of the mean count. It is that of channels that are held out.
     Poisson,
+}
+
+/// What the products of dense layers and convolutions are computed from in training.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum Compute {
+    /// Numbers of single precision.
+    #[default]
+    F32,
+    /// Factors rounded to bfloat16, and sums in single precision: on a CPU, of models without recurrent layers. [`granule_ops::Bf16Arithmetic`]
+    /// tells what computes them on a processor; a run records it.
+    Bf16,
+}
+
+impl Compute {
+    /// The name in TOML.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+        }
+    }
+
+    /// What the products are computed from.
+    pub(crate) fn factors(self) -> Factors {
+        match self {
+            Self::F32 => Factors::Full,
+            Self::Bf16 => Factors::Bf16,
+        }
+    }
 }
 
 /// A score of the validation part.

@@ -152,7 +152,7 @@ impl Session<'_> {
             dataset_fingerprint: self.problem.source.fingerprint().to_owned(),
             seed: self.config.seed,
             data_seed: self.config.data.seed,
-            device: self.device.name().to_owned(),
+            device: self.computed_on(),
             epochs: epoch,
             scores: scores(evaluation, self.progress.best),
             parent: self.progress.before.parent.clone(),
@@ -188,6 +188,11 @@ impl Session<'_> {
             let all = self.progress.devices.iter();
             let all = all.map(|(step, device)| format!("{device} from step {step}"));
             facts.push(fact("Devices", all.collect::<Vec<_>>().join(", ")));
+        }
+        if self.progress.arithmetics.len() > 1 {
+            let all = self.progress.arithmetics.iter();
+            let all = all.map(|(step, arithmetic)| format!("{arithmetic} from step {step}"));
+            facts.push(fact("Products in bf16", all.collect::<Vec<_>>().join(", ")));
         }
         facts
     }

@@ -10,9 +10,10 @@ use granule_device::OpenDevice;
 use granule_io::words::counted;
 use granule_models::state::{load_state_dict, state_dict};
 use granule_models::{Model as _, ModelFile, Network, StateDict};
+use granule_ops::Bf16Arithmetic;
 
 use crate::checkpoint::{Checkpoint, Snapshot, Store, damaged, weights_fit};
-use crate::config::{ClassWeights, Keep, Lengthened, Monitor, RunConfig, ScheduleConfig};
+use crate::config::{ClassWeights, Compute, Keep, Lengthened, Monitor, RunConfig, ScheduleConfig};
 use crate::engine::gathered::{Gathered, Waiting};
 use crate::engine::problem::Problem;
 use crate::engine::source::Supply;
@@ -116,9 +117,44 @@ pub(crate) fn network(
     device: &OpenDevice,
 ) -> Result<Network, TrainError> {
     let (input, outputs) = (&problem.input.shape, problem.task.learnt_outputs());
+    check_device(config, device)?;
     let device = device.burn().clone().autodiff();
     let network = config.model.init(input, outputs, config.seed, &device)?;
+    check_layers(config, &network)?;
     Ok(network.answering(problem.task.outputs()))
+}
+
+/// Refuses products in bfloat16 on a device that has none.
+fn check_device(config: &RunConfig, device: &OpenDevice) -> Result<(), ConfigError> {
+    if config.train.compute == Compute::F32 || device.is_host() {
+        return Ok(());
+    }
+    let allowed = format!(
+        "\"f32\" on {}; \"bf16\" is for the devices flex and ndarray, as --device cpu",
+        device.spec()
+    );
+    Err(ConfigError::new("train.compute", "\"bf16\"", allowed))
+}
+
+/// Refuses products in bfloat16 of a model that has others.
+fn check_layers(config: &RunConfig, network: &Network) -> Result<(), ConfigError> {
+    if config.train.compute == Compute::F32 || network.has_bf16() {
+        return Ok(());
+    }
+    let allowed = format!(
+        "\"f32\" for this model, {}: \"bf16\" is for models whose products are all of dense layers and convolutions, as mlp, \
+         lenet, cnn and resnet",
+        config.model.name()
+    );
+    Err(ConfigError::new("train.compute", "\"bf16\"", allowed))
+}
+
+/// What computes the products of a run in bfloat16 on this machine; none where it has none.
+pub(crate) fn arithmetic(config: &RunConfig) -> Option<&'static str> {
+    match config.train.compute {
+        Compute::F32 => None,
+        Compute::Bf16 => Some(Bf16Arithmetic::of_this_processor().name()),
+    }
 }
 
 /// The optimiser of a configuration, at its beginning.
@@ -163,6 +199,9 @@ impl<'a> Session<'a> {
         let train_device = device.burn().clone().autodiff();
         let mut progress = Progress::new(problem.source.fingerprint(), Settings::of(config)?);
         progress.devices.push((0, device.spec().to_string()));
+        if let Some(arithmetic) = arithmetic(config) {
+            progress.compute_by(arithmetic);
+        }
         let batches_per_epoch = config
             .train
             .batches_per_epoch(problem.source.len(Part::Train));
@@ -225,6 +264,11 @@ impl<'a> Session<'a> {
                 "the run was on {before} and goes on on {device} after step {step}: it ends where a run on one device \
                  does within the error of rounding, not bit for bit"
             ));
+        }
+        if let Some(now) = arithmetic(self.config)
+            && let Some(changed) = self.progress.compute_by(now)
+        {
+            self.warn(changed);
         }
         Ok(())
     }
@@ -653,6 +697,14 @@ impl<'a> Session<'a> {
         self.network.take().ok_or_else(lost)
     }
 
+    /// The device, and what the products in bfloat16 are computed by, if there are any.
+    pub(super) fn computed_on(&self) -> String {
+        match arithmetic(self.config) {
+            Some(arithmetic) => format!("{}, bf16 ({arithmetic})", self.device.name()),
+            None => self.device.name().to_owned(),
+        }
+    }
+
     /// The run as it stands, without scores.
     pub fn outcome(&self, interrupted: bool) -> Outcome {
         Outcome {
@@ -672,7 +724,7 @@ impl<'a> Session<'a> {
             seconds: self.progress.seconds,
             step_seconds: self.step_seconds,
             images_per_second: self.progress.samples as f64 / self.progress.train_seconds.max(1e-9),
-            device: self.device.name().to_owned(),
+            device: self.computed_on(),
             interrupted,
             stopped_early: self.progress.stopped_early,
         }

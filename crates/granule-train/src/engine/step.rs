@@ -63,7 +63,7 @@ impl Session<'_> {
         let accumulate = self.config.train.accumulate.max(1) as u64;
         let steps = self.progress.before.steps + self.progress.global_step;
         let place = steps * accumulate + self.gathered.batches as u64;
-        NoiseStream::new(self.config.seed, place)
+        NoiseStream::new(self.config.seed, place).with_factors(self.config.train.compute.factors())
     }
 
     /// Refuses a batch whose loss, where it is on the host, is not finite.

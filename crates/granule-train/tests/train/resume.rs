@@ -5,8 +5,8 @@ use granule_data::Dataset;
 use granule_models::{ModelConfig, ResNetConfig, StateDict};
 use granule_train::config::{PlateauConfig, SgdConfig};
 use granule_train::{
-    ClassWeights, Event, Monitor, Observer, OptimizerConfig, Outcome, RunConfig, ScheduleConfig,
-    StopFlag, TrainError, resume_with, train_with,
+    ClassWeights, Compute, Event, Monitor, Observer, OptimizerConfig, Outcome, RunConfig,
+    ScheduleConfig, StopFlag, TrainError, resume_with, train_with,
 };
 
 use crate::common::*;
@@ -83,8 +83,15 @@ fn tiny_runs(spec: &granule_device::DeviceSpec) -> Vec<(RunConfig, Dataset)> {
     ]});
     let mut fifth = config(spec, serde_json::from_value(latent).unwrap(), 2, 4);
     fifth.train.accumulate = 2;
+    let with_bf16 = |config: &RunConfig| {
+        let mut config = config.clone();
+        config.train.compute = Compute::Bf16;
+        config
+    };
     vec![
+        (with_bf16(&first), images(8, 32, 9)),
         (first, images(8, 32, 9)),
+        (with_bf16(&second), points(40, 12)),
         (second, points(40, 12)),
         (third, points(40, 12)),
         (fourth, images(8, 32, 9)),
@@ -309,7 +316,7 @@ fn damaged_checkpoints_are_passed_over_loudly() {
 /// A damaged disk may cut the curves; the run goes on, and says what they lack.
 #[test]
 fn curves_that_were_cut_are_told_of() {
-    let (config, data) = tiny_runs(&granule_device::DeviceSpec::Flex).remove(1);
+    let (config, data) = tiny_runs(&granule_device::DeviceSpec::Flex).remove(3);
     let dir = tempfile::tempdir().unwrap();
     let whole = dir.path().join("whole");
     run(&config, &data, &whole).unwrap();

@@ -5,6 +5,7 @@ use std::process::{Command, ExitCode};
 use anyhow::Context;
 use granule::chart::{Figure, Mark, Panel};
 use granule::io::words::shortened;
+use granule::train::Compute;
 use serde_json::json;
 
 use super::{Bench, Prepared, Unit, simulation, training};
@@ -65,17 +66,38 @@ const ALL: &[Series] = &[
             Curve {
                 name: "mlp",
                 at: BATCHES,
-                cost: |of, batch| of.median(training::mlp(of.bench, batch, images(batch, 2048))),
+                cost: |of, batch| {
+                    of.median(training::mlp(
+                        of.bench,
+                        batch,
+                        images(batch, 2048),
+                        Compute::F32,
+                    ))
+                },
             },
             Curve {
                 name: "lenet",
                 at: BATCHES,
-                cost: |of, batch| of.median(training::lenet(of.bench, batch, images(batch, 512))),
+                cost: |of, batch| {
+                    of.median(training::lenet(
+                        of.bench,
+                        batch,
+                        images(batch, 512),
+                        Compute::F32,
+                    ))
+                },
             },
             Curve {
                 name: "cnn",
                 at: BATCHES,
-                cost: |of, batch| of.median(training::cnn(of.bench, batch, images(batch, 32))),
+                cost: |of, batch| {
+                    of.median(training::cnn(
+                        of.bench,
+                        batch,
+                        images(batch, 32),
+                        Compute::F32,
+                    ))
+                },
             },
         ],
     },

@@ -1,11 +1,18 @@
 //! `granule bench`.
 
-/// A row of these names, whose `begin` is a closure that captures nothing.
+/// A row of these names, whose `begin` is a closure that captures nothing; with `host` one of CPUs alone.
 macro_rules! row {
     ($name:literal, $begin:expr, $unit:ident, $what:literal) => {
+        row!(@ false, $name, $begin, $unit, $what)
+    };
+    (host, $name:literal, $begin:expr, $unit:ident, $what:literal) => {
+        row!(@ true, $name, $begin, $unit, $what)
+    };
+    (@ $of_hosts:literal, $name:literal, $begin:expr, $unit:ident, $what:literal) => {
         $crate::commands::bench::Row {
             name: $name,
             what: $what,
+            of_hosts: $of_hosts,
             unit: $crate::commands::bench::Unit::$unit,
             begin: {
                 const BEGIN: $crate::commands::bench::Begin = $begin;
@@ -47,6 +54,8 @@ struct Row {
     name: &'static str,
     /// One line on what a round does.
     what: &'static str,
+    /// Whether it is for CPUs alone.
+    of_hosts: bool,
     unit: Unit,
     begin: Begin,
 }
@@ -180,12 +189,15 @@ fn chosen(names: &[String]) -> Result<Vec<&'static Row>, Usage> {
 }
 
 pub fn run(args: &args::Bench) -> anyhow::Result<ExitCode> {
-    let chosen = chosen(&args.rows)?;
+    let mut chosen = chosen(&args.rows)?;
     if args.list {
         return list(&chosen, args.json);
     }
     let plot = against::plot(args)?;
     let device = open(args.device.as_ref(), DeviceSpec::Cpu)?;
+    // One that is for CPUs alone is left out on others, unless it is named.
+    let named = |row: &Row| args.rows.iter().any(|name| name == row.name);
+    chosen.retain(|row| !row.of_hosts || device.is_host() || named(row));
     on(&device, || {
         let bench = Bench {
             device: &device,

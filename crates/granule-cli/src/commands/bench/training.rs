@@ -11,7 +11,7 @@ use granule::dynamics::population::{
 };
 use granule::dynamics::{Place, host};
 use granule::prelude::{ModelConfig, RunConfig};
-use granule::train::{Quiet, StopFlag, train_with};
+use granule::train::{Compute, Quiet, StopFlag, train_with};
 
 use super::{Bench, Prepared, Row};
 
@@ -30,21 +30,42 @@ const fn convolution(kernel: usize, from: usize, to: usize, side: usize) -> usiz
 pub(super) const ROWS: &[Row] = &[
     row!(
         "train-mlp",
-        |bench| mlp(bench, BATCH, 32_000),
+        |bench| mlp(bench, BATCH, 32_000, Compute::F32),
         Images,
         "MLP 784-128-10, images of 28×28, batches of 64, Adam"
     ),
     row!(
         "train-lenet",
-        |bench| lenet(bench, BATCH, 9_600),
+        |bench| lenet(bench, BATCH, 9_600, Compute::F32),
         Images,
         "LeNet-5, images of 28×28, batches of 64, Adam"
     ),
     row!(
         "train-cnn",
-        |bench| cnn(bench, BATCH, 640),
+        |bench| cnn(bench, BATCH, 640, Compute::F32),
         Images,
         "CNN of 64 and 128 filters and 1,024 units, images of 3×32×32, batches of 64, SGD with momentum"
+    ),
+    row!(
+        host,
+        "train-mlp-bf16",
+        |bench| mlp(bench, BATCH, 32_000, Compute::Bf16),
+        Images,
+        "train-mlp with products in bfloat16"
+    ),
+    row!(
+        host,
+        "train-lenet-bf16",
+        |bench| lenet(bench, BATCH, 9_600, Compute::Bf16),
+        Images,
+        "train-lenet with products in bfloat16"
+    ),
+    row!(
+        host,
+        "train-cnn-bf16",
+        |bench| cnn(bench, BATCH, 640, Compute::Bf16),
+        Images,
+        "train-cnn with products in bfloat16, its convolutions by columns"
     ),
     row!(
         "train-rate",
@@ -71,8 +92,10 @@ pub(super) fn mlp<'a>(
     bench: &'a Bench<'a>,
     batch: usize,
     count: usize,
+    compute: Compute,
 ) -> anyhow::Result<Prepared<'a>> {
-    classifier(bench, "mlp", MNIST, [batch, count], &[784 * 128, 128 * 10])
+    let layers = [784 * 128, 128 * 10];
+    classifier(bench, "mlp", MNIST, [batch, count], &layers, compute)
 }
 
 /// The same of LeNet.
@@ -80,11 +103,12 @@ pub(super) fn lenet<'a>(
     bench: &'a Bench<'a>,
     batch: usize,
     count: usize,
+    compute: Compute,
 ) -> anyhow::Result<Prepared<'a>> {
     let convolutions = [convolution(5, 1, 6, 28), convolution(5, 6, 16, 10)];
     let dense = [400 * 120, 120 * 84, 84 * 10];
     let layers = [&convolutions[..], &dense].concat();
-    classifier(bench, "lenet", MNIST, [batch, count], &layers)
+    classifier(bench, "lenet", MNIST, [batch, count], &layers, compute)
 }
 
 /// The same of the CNN.
@@ -92,11 +116,12 @@ pub(super) fn cnn<'a>(
     bench: &'a Bench<'a>,
     batch: usize,
     count: usize,
+    compute: Compute,
 ) -> anyhow::Result<Prepared<'a>> {
     let convolutions = [convolution(3, 3, 64, 32), convolution(3, 64, 128, 16)];
     let dense = [8192 * 1024, 1024 * 10];
     let layers = [&convolutions[..], &dense].concat();
-    classifier(bench, "cnn", CIFAR, [batch, count], &layers)
+    classifier(bench, "cnn", CIFAR, [batch, count], &layers, compute)
 }
 
 /// A step of a rate network on so many trials and time steps.
@@ -155,6 +180,7 @@ fn classifier<'a>(
     shape: [usize; 3],
     [batch, count]: [usize; 2],
     layers: &[usize],
+    compute: Compute,
 ) -> anyhow::Result<Prepared<'a>> {
     let (learnt, tested) = (images(shape, count)?, images(shape, BATCH)?);
     let normalization = Normalization::of(&learnt);
@@ -167,6 +193,7 @@ fn classifier<'a>(
     };
     let mut config = RunConfig::recipe(ModelConfig::from_name(model)?, of);
     config.train.epochs = 1;
+    config.train.compute = compute;
     config.train.batch_size = batch;
     config.device = bench.device.spec().clone();
     let stop = StopFlag::new();

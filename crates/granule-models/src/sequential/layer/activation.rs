@@ -59,4 +59,8 @@ impl Layer for Nonlinearity {
     fn outline(&self, outline: &mut Outline<'_>) {
         outline.activation(self.activation);
     }
+
+    fn has_bf16(&self) -> bool {
+        true
+    }
 }

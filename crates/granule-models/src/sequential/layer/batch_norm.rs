@@ -41,4 +41,8 @@ impl Layer for BatchNorm {
     fn outline(&self, outline: &mut Outline<'_>) {
         outline.batch_norm(self);
     }
+
+    fn has_bf16(&self) -> bool {
+        true
+    }
 }

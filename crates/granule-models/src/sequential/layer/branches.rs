@@ -290,6 +290,11 @@ impl Layer for Branches {
         }
     }
 
+    fn has_bf16(&self) -> bool {
+        let mut layers = self.branches.iter().flat_map(|branch| &branch.layers);
+        layers.all(Layer::has_bf16)
+    }
+
     fn fixed_count(&self) -> usize {
         let layers = self.branches.iter().flat_map(|branch| &branch.layers);
         layers.map(Layer::fixed_count).sum()

@@ -2,7 +2,7 @@ use burn::nn::conv::Conv2d;
 use serde::{Deserialize, Serialize};
 
 use super::{Layer, LayerSettings};
-use crate::layers::{check_size, convolve};
+use crate::layers::{check_size, convolution_has_bf16, convolve};
 use crate::parameters::{Parameters, Window};
 use crate::sequential::window::{self, check_window};
 use crate::sequential::{Builder, Features, Site};
@@ -81,5 +81,9 @@ impl Layer for Conv2d {
 
     fn outline(&self, outline: &mut Outline<'_>) {
         outline.convolution(self);
+    }
+
+    fn has_bf16(&self) -> bool {
+        convolution_has_bf16(self)
     }
 }

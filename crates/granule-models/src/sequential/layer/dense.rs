@@ -42,4 +42,8 @@ impl Layer for Linear {
     fn outline(&self, outline: &mut Outline<'_>) {
         outline.dense(self);
     }
+
+    fn has_bf16(&self) -> bool {
+        true
+    }
 }

@@ -81,6 +81,10 @@ impl Layer for Dropout {
 
     /// At inference there is none.
     fn outline(&self, _: &mut Outline<'_>) {}
+
+    fn has_bf16(&self) -> bool {
+        true
+    }
 }
 
 #[cfg(test)]

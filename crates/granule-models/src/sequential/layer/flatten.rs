@@ -37,4 +37,8 @@ impl Layer for Flatten {
     fn outline(&self, outline: &mut Outline<'_>) {
         outline.flatten();
     }
+
+    fn has_bf16(&self) -> bool {
+        true
+    }
 }

@@ -92,6 +92,10 @@ impl Layer for Latent {
             sample.reshape([batch, rows / batch.max(1) * units]),
         ))
     }
+
+    fn has_bf16(&self) -> bool {
+        true
+    }
 }
 
 /// The Kullback–Leibler divergence of N(μ, σ²) from N(0, 1), Σ (μ² + σ² − 1 − ln σ²)/2, in nats, `[1]`.

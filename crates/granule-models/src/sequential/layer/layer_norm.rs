@@ -32,4 +32,8 @@ impl Layer for LayerNorm {
             }
         })
     }
+
+    fn has_bf16(&self) -> bool {
+        true
+    }
 }

@@ -77,6 +77,12 @@ pub trait Layer: Module {
         outline.other();
     }
 
+    /// Whether it can be trained in bfloat16, as [`Model::has_bf16`](crate::Model::has_bf16): it has no products, or those that it
+    /// has are from the factors that the mode asks for. Default false.
+    fn has_bf16(&self) -> bool {
+        false
+    }
+
     /// The number of parameters that no training changes. Default 0.
     fn fixed_count(&self) -> usize {
         0
@@ -157,6 +163,12 @@ macro_rules! layers {
             fn outline(&self, outline: &mut Outline<'_>) {
                 match self {
                     $(Self::$Layer(layer) => layer.outline(outline),)+
+                }
+            }
+
+            fn has_bf16(&self) -> bool {
+                match self {
+                    $(Self::$Layer(layer) => layer.has_bf16(),)+
                 }
             }
 

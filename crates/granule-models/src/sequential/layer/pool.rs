@@ -142,4 +142,8 @@ impl Layer for Pool {
             _ => outline.other(),
         }
     }
+
+    fn has_bf16(&self) -> bool {
+        true
+    }
 }

@@ -69,6 +69,10 @@ impl Layer for Vec<AnyLayer> {
         Ok(run(self, x.clone(), mode)?.add(x))
     }
 
+    fn has_bf16(&self) -> bool {
+        self.iter().all(Layer::has_bf16)
+    }
+
     fn fixed_count(&self) -> usize {
         self.iter().map(Layer::fixed_count).sum()
     }
