@@ -12,9 +12,9 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use granule_device::DeviceSpec;
 use granule_ops::random::{normal_numbers, poisson_numbers};
 use granule_ops::{
-    Connections, Conv2dOptions, Drive, GatedUnit, GatedWeights, RateSequenceOptions, Transfer,
-    Tree, conv2d, conv2d_relu_max_pool2d, firing_rate, gated_sequence, linear, rate_sequence,
-    sparse_product, tree_solve,
+    Connections, Conv2dOptions, Drive, Factors, GatedUnit, GatedWeights, RateSequenceOptions,
+    Transfer, Tree, conv2d, conv2d_relu_max_pool2d, conv2d_with, firing_rate, gated_sequence,
+    is_on_host, linear, linear_with, rate_sequence, sparse_product, tree_solve,
 };
 
 type Group<'a> = criterion::BenchmarkGroup<'a, criterion::measurement::WallTime>;
@@ -96,6 +96,12 @@ fn convolutions(criterion: &mut Criterion) {
                 let (x, w, b) = given();
                 conv2d(x, w, b, options)
             });
+            if is_on_host(&x) {
+                both_ways(&mut group, "granule bf16", &at, || {
+                    let (x, w, b) = given();
+                    conv2d_with(x, w, b, options, Factors::Bf16)
+                });
+            }
             both_ways(&mut group, "burn", &at, burns);
             group.finish();
             let mut group = self::group(criterion, "conv2d_relu_max_pool2d");
@@ -123,6 +129,11 @@ fn dense(criterion: &mut Criterion) {
             both_ways(&mut group, "granule", &at, || {
                 linear(x.clone(), w.clone(), Some(b.clone()))
             });
+            if is_on_host(&x) {
+                both_ways(&mut group, "granule bf16", &at, || {
+                    linear_with(x.clone(), w.clone(), Some(b.clone()), Factors::Bf16)
+                });
+            }
             both_ways(&mut group, "burn", &at, || {
                 module::linear(x.clone(), w.clone(), Some(b.clone()))
             });

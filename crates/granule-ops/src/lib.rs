@@ -9,8 +9,11 @@
 //! - `fusion`: goes with Burn's, under which its operations are fused on GPUs and the kernels here for these are not used.
 //! - `autodiff`: the backward passes.
 //! - `capture`: steps of any model as scripts.
-// Without autodiff the backward passes have no caller.
-#![cfg_attr(not(feature = "autodiff"), allow(dead_code))]
+// Without autodiff the backward passes have no caller, without a CPU backend what its kernels share.
+#![cfg_attr(
+    not(all(feature = "autodiff", any(feature = "flex", feature = "ndarray"))),
+    allow(dead_code)
+)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod bf16;

@@ -26,7 +26,8 @@ pub(crate) trait Right: Sync {
     /// `[depth, columns]`
     fn size(&self) -> [usize; 2];
 
-    /// Lays the part `depth` × `columns` out, `[pair, width]`, with zeros for what is missing to a pair and to a width.
+    /// Lays the part `depth` × `columns` out, `[pair, width]`, with zeros for what is missing to a pair, and anything for columns
+    /// that are missing to a width.
     fn pack_panel(
         &self,
         depth: Range<usize>,
@@ -291,19 +292,16 @@ impl Tiled for Turned<'_> {
         for first in (0..self.width).step_by(LANES) {
             for begin in (0..self.depth).step_by(2 * LANES) {
                 let len = (self.depth - begin).min(2 * LANES);
-                let mut square = [[0; LANES]; LANES];
+                let mut rows = [Full::splat(0.0); LANES];
                 let columns = self.columns.saturating_sub(first).min(LANES);
-                for (column, pairs) in square.iter_mut().enumerate().take(columns) {
+                for (column, pairs) in rows.iter_mut().enumerate().take(columns) {
                     let x = &self.x[(first + column) * self.stride + begin..][..len];
-                    store(neighbours::<Full>(x), pairs);
+                    *pairs = neighbours(x);
                 }
                 let out = &mut self.out[begin / 2 * self.width + first..];
-                let rows = out.chunks_mut(self.width).take(len.div_ceil(2));
-                let width = LANES.min(self.width - first);
-                for (k, out) in rows.enumerate() {
-                    for (out, pairs) in out[..width].iter_mut().zip(&square) {
-                        *out = pairs[k];
-                    }
+                let lines = out.chunks_mut(self.width).take(len.div_ceil(2));
+                for (out, pairs) in lines.zip(Full::turned(rows)) {
+                    store(pairs, out);
                 }
             }
         }

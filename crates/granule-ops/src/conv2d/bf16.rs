@@ -1,6 +1,8 @@
 //! Two-dimensional convolution from factors in bfloat16; what the products are within stands at [`crate::bf16`].
 //!
-//! An image is rounded once, with its padding, and its patches are laid out from there as the product reads them. Winograd's
+//! An image is rounded once, with its padding, and its patches are laid out from there as the product reads them. With a stride
+//! of 1 these begin at every place of the padded rows, so that a tap is one stretch of the image; those that begin where no patch
+//! does are computed in vain. Winograd's
 //! convolution is none of bfloat16's: its transforms would magnify the rounding of the factors tens of times. Each image is a
 //! product of its own, and the gradient of the weights a sum over at most [`SHARES`] shares of the images, whatever the threads.
 
@@ -64,18 +66,25 @@ impl Kernel for Rounded<'_> {
     }
 }
 
-/// The patches of one image: `[patch, pixels]`.
+/// The patches of one image, `[patch, places]`: those of its pixels, or with a stride of 1 all places from the first to the last.
 struct Patches<'a> {
     g: &'a Geometry,
     image: Scratch<u16>,
-    /// From a position to each of its inputs.
+    /// From a place to each of its inputs.
     taps: &'a [usize],
 }
 
-impl<'a> Patches<'a> {
-    fn new(g: &'a Geometry, image: &[f32], taps: &'a [usize]) -> Self {
-        let image = rounded(g, image);
-        Self { g, image, taps }
+/// Whether patches begin at every place.
+fn is_dense(g: &Geometry) -> bool {
+    g.stride == [1, 1]
+}
+
+/// The places at which patches begin.
+fn places(g: &Geometry) -> usize {
+    if is_dense(g) {
+        (g.out_size[0] - 1) * g.padded()[1] + g.out_size[1]
+    } else {
+        g.pixels()
     }
 }
 
@@ -96,7 +105,7 @@ fn for_each_row(g: &Geometry, pixels: Range<usize>, mut body: impl FnMut(usize, 
 
 impl Right for Patches<'_> {
     fn size(&self) -> [usize; 2] {
-        [self.taps.len(), self.g.pixels()]
+        [self.taps.len(), places(self.g)]
     }
 
     fn pack_panel(
@@ -117,9 +126,6 @@ impl Right for Patches<'_> {
     }
 }
 
-/// The most columns of a panel.
-const WIDTH: usize = 4 * LANES;
-
 struct Panel<'a> {
     patches: &'a Patches<'a>,
     depth: Range<usize>,
@@ -134,35 +140,33 @@ impl Kernel for Panel<'_> {
         let Patches { g, image, taps } = self.patches;
         let pairs = taps[self.depth].chunks(2);
         for (pair, out) in pairs.zip(self.out.chunks_exact_mut(self.width)) {
-            // Whole vectors are written, the last of which reaches beyond its row.
-            let mut line = [0; WIDTH + LANES];
-            for_each_row(g, self.columns.clone(), |first, count, at| {
-                let low = &image[first + pair[0]..];
-                // Beside a last tap without another lies a zero.
-                let (high, mask) = match pair.get(1) {
-                    Some(tap) => (&image[first + tap..], bf16::HIGH),
-                    None => (low, 0),
-                };
-                let line = &mut line[at..];
-                if g.stride[1] == 1 {
-                    let inputs = low.chunks(LANES).zip(high.chunks(LANES));
-                    for ((low, high), out) in inputs
-                        .zip(line.chunks_mut(LANES))
-                        .take(count.div_ceil(LANES))
-                    {
-                        for ((out, low), high) in out.iter_mut().zip(low).zip(high) {
-                            *out = u32::from(*low) | u32::from(*high) << 16 & mask;
-                        }
-                    }
-                } else {
-                    let inputs = low.iter().zip(high).step_by(g.stride[1]);
-                    for (out, (low, high)) in line.iter_mut().zip(inputs).take(count) {
-                        *out = u32::from(*low) | u32::from(*high) << 16 & mask;
+            // Beside a last tap without another lies a zero.
+            let (low, high, mask) = match *pair {
+                [low, high, ..] => (low, high, bf16::HIGH),
+                [low] => (low, low, 0),
+                [] => return,
+            };
+            let together = |low: &u16, high: &u16| u32::from(*low) | u32::from(*high) << 16 & mask;
+            if is_dense(g) {
+                let first = self.columns.start;
+                let (low, _) = image[low + first..][..self.width].as_chunks::<LANES>();
+                let (high, _) = image[high + first..][..self.width].as_chunks::<LANES>();
+                let (out, _) = out.as_chunks_mut::<LANES>();
+                for (out, (low, high)) in out.iter_mut().zip(low.iter().zip(high)) {
+                    for (out, (low, high)) in out.iter_mut().zip(low.iter().zip(high)) {
+                        *out = together(low, high);
                     }
                 }
+                continue;
+            }
+            for_each_row(g, self.columns.clone(), |first, count, at| {
+                let inputs = image[low + first..].iter().zip(&image[high + first..]);
+                let inputs = inputs.step_by(g.stride[1]).take(count);
+                for (out, (low, high)) in out[at..].iter_mut().zip(inputs) {
+                    *out = together(low, high);
+                }
             });
-            line[self.columns.len()..].fill(0);
-            out.copy_from_slice(&line[..self.width]);
+            out[self.columns.len()..].fill(0);
         }
     }
 }
@@ -179,7 +183,7 @@ fn patches(g: &Geometry, images: &[f32], taps: &[usize]) -> PackedLeft {
             g,
             images: &rounded,
             taps,
-            line: &mut Scratch::take(depth.next_multiple_of(2)),
+            line: &mut Scratch::take(depth + LANES),
             out,
             stride,
         });
@@ -190,6 +194,7 @@ struct Lines<'a> {
     g: &'a Geometry,
     images: &'a [Scratch<u16>],
     taps: &'a [usize],
+    /// Of one tap, and room for a vector beyond.
     line: &'a mut [u16],
     out: &'a mut [u32],
     stride: usize,
@@ -199,24 +204,31 @@ impl Kernel for Lines<'_> {
     #[inline(always)]
     fn run<const FUSED: bool>(self) {
         let (g, pixels) = (self.g, self.g.pixels());
-        // What an odd number of positions leaves over.
-        self.line[self.images.len() * pixels..].fill(0);
+        let depth = self.images.len() * pixels;
         for (tap, out) in self.taps.iter().zip(self.out.chunks_mut(self.stride)) {
-            for (image, line) in self.images.iter().zip(self.line.chunks_exact_mut(pixels)) {
+            for (index, image) in self.images.iter().enumerate() {
                 for_each_row(g, 0..pixels, |first, count, at| {
                     let image = &image[first + tap..];
-                    let line = &mut line[at..at + count];
-                    if g.stride[1] == 1 {
-                        line.copy_from_slice(&image[..count]);
+                    let line = &mut self.line[index * pixels + at..];
+                    if is_dense(g) {
+                        // Whole vectors, of which the next row writes again what is beyond this one.
+                        let (image, _) = image.as_chunks::<LANES>();
+                        let (line, _) = line.as_chunks_mut::<LANES>();
+                        let chunks = line.iter_mut().zip(image);
+                        for (line, image) in chunks.take(count.div_ceil(LANES)) {
+                            *line = *image;
+                        }
                     } else {
-                        let inputs = image.iter().step_by(g.stride[1]);
-                        for (out, x) in line.iter_mut().zip(inputs) {
-                            *out = *x;
+                        let inputs = image.iter().step_by(g.stride[1]).take(count);
+                        for (line, x) in line.iter_mut().zip(inputs) {
+                            *line = *x;
                         }
                     }
                 });
             }
-            let (pairs, _) = self.line.as_chunks::<2>();
+            // What an odd number of positions leaves over.
+            self.line[depth] = 0;
+            let (pairs, _) = self.line[..depth.next_multiple_of(2)].as_chunks::<2>();
             for (out, [low, high]) in out.iter_mut().zip(pairs) {
                 *out = u32::from(*low) | u32::from(*high) << 16;
             }
@@ -234,12 +246,11 @@ pub(super) fn forward(
 ) -> Vec<f32> {
     let pixels = g.pixels();
     let mut out = vec![0.0; g.batch * g.out_image()];
-    if !bias.is_empty() {
-        for (line, bias) in out.chunks_exact_mut(pixels).zip(bias.iter().cycle()) {
-            line.fill(*bias);
-        }
-    }
+    let bias_of = |channel: usize| bias.get(channel).copied().unwrap_or_default();
     if x.is_empty() || out.is_empty() {
+        for (index, line) in out.chunks_exact_mut(pixels).enumerate() {
+            line.fill(bias_of(index % g.out_channels));
+        }
         return out;
     }
     let weight = Matrix::new(weight, g.out_channels, g.patch());
@@ -248,8 +259,26 @@ pub(super) fn forward(
     out.par_chunks_mut(g.out_image())
         .zip(x.par_chunks(g.in_image()))
         .for_each(|(out, image)| {
-            let patches = Patches::new(g, image, &taps);
-            bf16::columns(out, &weight, &patches, 0..pixels, true, arithmetic);
+            let image = rounded(g, image);
+            let patches = Patches {
+                g,
+                image,
+                taps: &taps,
+            };
+            let places = places(g);
+            let mut sums = Scratch::take(g.out_channels * places);
+            for (channel, sums) in sums.chunks_exact_mut(places).enumerate() {
+                sums.fill(bias_of(channel));
+            }
+            bf16::columns(&mut sums, &weight, &patches, 0..places, true, arithmetic);
+            let across = g.out_size[1];
+            let row = if is_dense(g) { g.padded()[1] } else { across };
+            let images = out.chunks_exact_mut(pixels);
+            for (out, sums) in images.zip(sums.chunks_exact(places)) {
+                for (out, sums) in out.chunks_exact_mut(across).zip(sums.chunks(row)) {
+                    out.copy_from_slice(&sums[..across]);
+                }
+            }
         });
     out
 }

@@ -51,6 +51,16 @@ pub(crate) trait Vector: Copy {
     fn neighbours(first: Self, second: Self) -> Self {
         emulated_neighbours(first, second)
     }
+
+    /// Of as many vectors of [`LANES`] the first lanes of all, then their second ones, and so on.
+    #[inline(always)]
+    fn turned(rows: [Self; LANES]) -> [Self; LANES] {
+        let mut all = [[0.0; LANES]; LANES];
+        for (all, row) in all.iter_mut().zip(rows) {
+            row.store(all);
+        }
+        core::array::from_fn(|l| Self::load(&all.map(|row| row[l])))
+    }
 }
 
 #[inline(always)]
@@ -290,7 +300,7 @@ impl<const L: usize> Vector for Portable<L> {
 mod x86 {
     use core::arch::x86_64::*;
 
-    use super::{Tiled, Vector, emulated_neighbours, emulated_pairs, emulated_products};
+    use super::{LANES, Tiled, Vector, emulated_neighbours, emulated_pairs, emulated_products};
     use crate::bf16;
 
     pub(super) fn has_avx512() -> bool {
@@ -436,6 +446,49 @@ mod x86 {
                 });
             }
             emulated_neighbours(first, second)
+        }
+
+        #[inline(always)]
+        fn turned(rows: [Self; LANES]) -> [Self; LANES] {
+            let mut out = [Self::splat(0.0); LANES];
+            let mut fours = rows;
+            for (fours, rows) in fours.chunks_exact_mut(4).zip(rows.chunks_exact(4)) {
+                // SAFETY: as above. Each quarter of a vector gets four columns of four rows.
+                let columns = unsafe {
+                    let pairs = |a: Self, b: Self| {
+                        [
+                            _mm512_castps_pd(_mm512_unpacklo_ps(a.0, b.0)),
+                            _mm512_castps_pd(_mm512_unpackhi_ps(a.0, b.0)),
+                        ]
+                    };
+                    let ([a, b], [c, d]) = (pairs(rows[0], rows[1]), pairs(rows[2], rows[3]));
+                    [
+                        _mm512_unpacklo_pd(a, c),
+                        _mm512_unpackhi_pd(a, c),
+                        _mm512_unpacklo_pd(b, d),
+                        _mm512_unpackhi_pd(b, d),
+                    ]
+                };
+                for (four, column) in fours.iter_mut().zip(columns) {
+                    // SAFETY: as above.
+                    *four = Self(unsafe { _mm512_castpd_ps(column) });
+                }
+            }
+            for j in 0..4 {
+                let [a, b, c, d] = [0, 4, 8, 12].map(|i| fours[i + j].0);
+                // SAFETY: as above. The even quarters of two vectors, and the odd ones.
+                unsafe {
+                    let even = _mm512_shuffle_f32x4::<0x88>(a, b);
+                    let odd = _mm512_shuffle_f32x4::<0xdd>(a, b);
+                    let more_even = _mm512_shuffle_f32x4::<0x88>(c, d);
+                    let more_odd = _mm512_shuffle_f32x4::<0xdd>(c, d);
+                    out[j] = Self(_mm512_shuffle_f32x4::<0x88>(even, more_even));
+                    out[j + 4] = Self(_mm512_shuffle_f32x4::<0x88>(odd, more_odd));
+                    out[j + 8] = Self(_mm512_shuffle_f32x4::<0xdd>(even, more_even));
+                    out[j + 12] = Self(_mm512_shuffle_f32x4::<0xdd>(odd, more_odd));
+                }
+            }
+            out
         }
     }
 
