@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use toml::Value;
 
-use crate::config::{Compute, RunConfig};
+use crate::config::RunConfig;
 use crate::error::TrainError;
 
 /// What may change between two processes of a run: where it computes, where the data are and what is kept on disk. The
@@ -20,6 +20,9 @@ const FREE: [&str; 7] = [
     "train.keep_checkpoints",
 ];
 
+/// What settings were in the runs that began before they could be set.
+const BEFORE: [(&str, &str); 1] = [("train.compute", "\"f32\"")];
+
 /// Settings by their name in `config.toml`, each as it is written there.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Settings(BTreeMap<String, String>);
@@ -32,10 +35,6 @@ impl Settings {
         let mut settings = BTreeMap::new();
         flatten(String::new(), &value, &mut settings);
         settings.retain(|name, _| !FREE.contains(&name.as_str()));
-        // Runs that began before there was a choice do not have it.
-        if config.train.compute == Compute::F32 {
-            settings.remove("train.compute");
-        }
         if config.data.task.is_none() {
             settings.retain(|name, _| !name.starts_with("data.trials."));
         }
@@ -47,7 +46,9 @@ impl Settings {
 
     /// A setting as it is written in TOML.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str)
+        let before = BEFORE.iter().find(|(setting, _)| *setting == name);
+        let before = before.map(|(_, value)| *value);
+        self.0.get(name).map(String::as_str).or(before)
     }
 
     /// Settings that are not alike in both, by name, with the values of these and of the others.
@@ -124,6 +125,17 @@ mod tests {
             limit.starts_with("data.limit_train is not set, the run began with 100;"),
             "{limit}"
         );
+    }
+
+    #[test]
+    fn a_setting_that_came_later_was_as_it_is_by_default() {
+        let mut before = settings("");
+        assert!(before.0.remove("train.compute").is_some());
+        before.check(&settings("")).unwrap();
+        let error = before.check(&settings("[train]\ncompute = \"bf16\""));
+        let error = error.unwrap_err().to_string();
+        let said = "train.compute is \"bf16\", the run began with \"f32\"";
+        assert!(error.starts_with(said), "{error}");
     }
 
     #[test]

@@ -214,7 +214,7 @@ impl Session<'_> {
             train_samples: problem.source.len(Part::Train) as u64,
             validation_samples: problem.source.len(Part::Validation) as u64,
             test_samples: problem.source.len(Part::Test) as u64,
-            device: self.device.name().to_owned(),
+            device: self.computed_on(),
             seed: self.config.seed,
             version: provenance.granule_version,
             created: provenance.created,
