@@ -7,7 +7,7 @@ thread_local! {
     static ANSWERED: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Calls something of another library, of which a panic is answered for: it is an error of what was asked for, not a fault of the
+/// Calls what a panic of another library may end, and answers for that: it is an error of what was asked for, not a fault of the
 /// program. What the call has begun is left as it is.
 ///
 /// # Errors

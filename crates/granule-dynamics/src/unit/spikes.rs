@@ -46,9 +46,14 @@ impl Spikes {
     /// The crossing between two samples, where there is one. A sample at the threshold counts as above.
     fn cross(&mut self, threshold: f64, (t0, v0): (f64, f64), (t1, v1): (f64, f64)) {
         if v0 < threshold && v1 >= threshold {
-            self.times
-                .push(t0 + (t1 - t0) * (threshold - v0) / (v1 - v0));
+            self.push(threshold, (t0, v0), (t1, v1));
         }
+    }
+
+    /// A crossing between two samples. Where they were compared in single precision, the threshold may lie beyond both.
+    fn push(&mut self, threshold: f64, (t0, v0): (f64, f64), (t1, v1): (f64, f64)) {
+        let share = (threshold - v0) / (v1 - v0);
+        self.times.push(t0 + (t1 - t0) * share.clamp(0.0, 1.0));
     }
 }
 
@@ -114,7 +119,8 @@ impl SpikeDetector {
         self.crossings.take(times, voltages, width);
     }
 
-    /// The next crossings, of so many cells: of each its cell, and time and sample before and after it. No others are looked for.
+    /// The next crossings, of so many cells: of each its cell, and time and sample before and after it. They count as such, and no others
+    /// are looked for; samples that come later are not compared with earlier ones.
     pub fn take_crossings(
         &mut self,
         cells: usize,
@@ -122,12 +128,15 @@ impl SpikeDetector {
     ) {
         self.flush();
         let Crossings {
-            threshold, spikes, ..
+            threshold,
+            last,
+            spikes,
         } = &mut self.crossings;
-        spikes.resize(cells, Spikes::default());
+        *last = None;
+        spikes.resize(cells.max(spikes.len()), Spikes::default());
         for (cell, [before, after]) in found {
             if let Some(spikes) = spikes.get_mut(cell) {
-                spikes.cross(*threshold, before, after);
+                spikes.push(*threshold, before, after);
             }
         }
     }
@@ -252,6 +261,12 @@ mod tests {
             detector.take_crossings(3, found.collect::<Vec<_>>());
         }
         assert_eq!(detector.finish().unwrap(), expected);
+        // Compared in single precision, in which the threshold is less.
+        let mut narrow = SpikeDetector::new(-49.7);
+        let at = f64::from(-49.7_f32);
+        narrow.take_crossings(1, [(0, [(1.0, -52.0), (2.0, at)])]);
+        let found = narrow.finish().unwrap();
+        assert!(at < -49.7 && found[0].times == [2.0], "{found:?}");
         let mut silent = SpikeDetector::new(0.3);
         silent.take_crossings(4, []);
         assert_eq!(silent.finish().unwrap(), vec![Spikes::default(); 4]);

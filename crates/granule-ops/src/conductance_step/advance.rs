@@ -13,7 +13,7 @@ use crate::script::{Cells, record_cells, records, records_kernels};
 
 /// Elements that are computed together.
 const N: usize = 128;
-/// Fewer cells are as quickly computed operation by operation.
+/// A row of fewer cells is as quickly computed operation by operation, which the step by itself does not do.
 const LEAST: usize = 8;
 
 /// A variable after a step. Its operands are what its program reads, the inflow, and the constants of the program.
@@ -125,8 +125,10 @@ impl Advance {
         // The operands before the constants are read, the inflow last.
         let first = program.reads.len() + 1;
         let operands = first + program.slots.len();
-        room.blocks
-            .resize(operands + program.scratch(), Block::of(T::ZERO));
+        let blocks = operands + program.scratch();
+        if room.blocks.len() < blocks {
+            room.blocks.resize(blocks, Block::of(T::ZERO));
+        }
         room.shared.clear();
         for index in first..operands {
             if let [one] = operand(index) {
@@ -179,7 +181,7 @@ impl Advance {
                 <&mut [T; N]>::try_from(&mut *out).unwrap_or(&mut padded.0)
             };
             let reads = &given;
-            let _: Option<()> = if same {
+            let done = if same {
                 let constants = &shared[..];
                 let given = Given { reads, constants };
                 advance::<T, _, FUSED, N>(program, &given, inflow, dt, scratch, (next, None))
@@ -188,6 +190,7 @@ impl Advance {
                 let given = Given { reads, constants };
                 advance::<T, _, FUSED, N>(program, &given, inflow, dt, scratch, (next, None))
             };
+            debug_assert!(done.is_some(), "a program of another step");
             if len < N {
                 out.copy_from_slice(&padded[..len]);
             }

@@ -193,7 +193,8 @@ impl ConductanceStep {
     /// Cells of the kind `membrane`.
     ///
     /// `like` is any tensor where the cells are to live. Returns `None` where no kernel serves it, which is everywhere but
-    /// on `flex` and `ndarray` in f32 and f64, where steps are recorded for these, and on GPUs in f32, for a cell of more than 15 gates and concentrations, and on a GPU
+    /// on `flex` and `ndarray` in f32 and f64, in a step of at least 8 cells that is [recorded](crate::script::record) for one of them,
+    /// and on GPUs in f32, for a cell of more than 15 gates and concentrations, and on a GPU
     /// for a cell of more variables than half the buffers that a kernel may have there.
     ///
     /// # Panics

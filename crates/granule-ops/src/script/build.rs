@@ -80,7 +80,7 @@ pub(super) struct Builder<T> {
     /// Of constant matrices that were looked at.
     sparse: HashMap<(Slot, usize), Option<Sparse>>,
     /// Of weights of connections that were looked at, those of the rows.
-    alike: HashMap<(Slot, *const usize), Option<Slot>>,
+    alike: HashMap<(Slot, Arc<[usize]>), Option<Slot>>,
 }
 
 impl<T: Number> Builder<T> {
@@ -657,7 +657,7 @@ impl<T: Number> Builder<T> {
         if !self.is_constant(weights) {
             return None;
         }
-        let key = (weights, Arc::as_ptr(ends).cast());
+        let key = (weights, Arc::clone(ends));
         if let Some(known) = self.alike.get(&key) {
             return *known;
         }
@@ -675,7 +675,7 @@ impl<T: Number> Builder<T> {
             own
         };
         let found: Option<Vec<T>> = ends.iter().map(of_row).collect();
-        let found = found.map(|values| self.slot(values, Depends::Nothing));
+        let found = found.map(|values| self.known_constant(values, &[]).slot);
         self.alike.insert(key, found);
         found
     }

@@ -776,6 +776,7 @@ impl<T: Number> Kernel for Single<'_, T> {
                         Work::Choose(mask, yes, no) => {
                             choose(&mut out, &[own[*mask]], &[own[*yes]], &[own[*no]]);
                         }
+                        // Others are of several elements.
                         _ => {}
                     }
                     own[*to] = out[0];

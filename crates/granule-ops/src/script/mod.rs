@@ -11,8 +11,9 @@
 //! they multiply. Else the steps run one after the other over whole arrays. What follows from an event, a spike for example, is left out for blocks of elements that have none.
 //! A result is the same bit for bit in any way, and whatever the number of threads.
 //!
-//! A step of [cells with channels](crate::ConductanceStep) on a CPU is one operation for each of their variables, the kernel of the
-//! step by itself, whose numbers it has bit for bit.
+//! On a CPU a step of at least 8 [cells with channels](crate::ConductanceStep) is one operation for each of their variables, the
+//! kernel of the step by itself, whose numbers it has bit for bit. Fewer cells, cables and the way back are recorded operation by
+//! operation.
 //!
 //! A step may be the way back of another one: the operations of Burn's gradient are recorded as any others ([`record_once`]), and
 //! what they give are the adjoint of the state before the step and the gradients of parameters so far.

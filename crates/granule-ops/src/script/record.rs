@@ -9,7 +9,7 @@ use burn::backend::tensor::FloatTensor;
 #[cfg(feature = "autodiff")]
 use burn::backend::{Autodiff, AutodiffBackend};
 use burn::backend::{Capture, DispatchDevice, TensorMetadata};
-use burn::tensor::{DType, Device, IndexingUpdateOp, Slice, Tensor, TensorData};
+use burn::tensor::{DType, Device, IndexingUpdateOp, Shape, Slice, Tensor, TensorData};
 use burn_ir::{
     ActivationOperationIr as Activation, BaseOperationIr as Base, BinaryOpIr,
     BoolOperationIr as Bool, FloatOperationIr as Float, NumericOperationIr as Numeric, OperationIr,
@@ -153,9 +153,7 @@ pub(crate) fn records<const D: usize>(x: &Tensor<D>) -> bool {
 
 /// What stands for the result of an operation, `shape`, while a step is recorded.
 fn record_own(like: &Captured, shape: [usize; 2], own: Own) -> Captured {
-    let data = TensorData::new(vec![0.0_f64; shape[0] * shape[1]], shape);
-    let data = data.convert_dtype(like.dtype());
-    let out = Capture::float_from_data(data, &like.device());
+    let out = Capture::float_zeros(Shape::new(shape), &like.device(), like.dtype().into());
     OWN.with_borrow_mut(|all| all.push((out.id(), own)));
     out
 }
@@ -674,6 +672,13 @@ impl<T: Number> Translation<'_, T> {
                 let value = self.builder.nothing(dims(tensor));
                 self.values.insert(tensor.id, value);
             }
+            return Some(());
+        }
+        if let [out] = outputs[..]
+            && self.own.contains_key(&out.id)
+        {
+            // What stands for an operation of this crate. Where it is not one of a script, who needs it says so.
+            let _: Option<Value> = self.find(out.id);
             return Some(());
         }
         match operation {

@@ -1,7 +1,7 @@
 //! A step within a script against the same step by itself.
 
 use super::*;
-use crate::script::{Recorded, Run, record};
+use crate::script::{Recorded, Run, Script, record};
 
 const STEPS: usize = 3;
 
@@ -14,13 +14,12 @@ fn shared(mut inputs: Inputs) -> Inputs {
     inputs
 }
 
-/// The state after some steps of a script, and how many operations a step of it has.
-fn recorded(inputs: &Inputs, dtype: DType) -> (Vec<Vec<f64>>, usize) {
-    let device = Device::flex();
+/// A step of so many steps of cells.
+fn script(inputs: &Inputs, dtype: DType, driven: bool, within: usize) -> Arc<Script> {
     let states = vec![[inputs.batch, inputs.cells]; inputs.states()];
     let mut cells = None;
     let script = record(
-        (&device, dtype),
+        (&Device::flex(), dtype),
         &states,
         &[inputs.inflow],
         |_, device, x, inflow| {
@@ -29,7 +28,8 @@ fn recorded(inputs: &Inputs, dtype: DType) -> (Vec<Vec<f64>>, usize) {
                 let membrane = inputs.membrane(&tensors);
                 ConductanceStep::new(inputs.cells, &membrane, &tensors[0]).unwrap()
             });
-            let next = cells.step(x, Some(inflow[0].clone()), DT);
+            let inflow = driven.then(|| inflow[0].clone());
+            let next = (0..within).try_fold(x.to_vec(), |x, _| cells.step(&x, inflow.clone(), DT));
             Ok::<_, ()>(Recorded {
                 next: next.ok_or(())?,
                 seen: Vec::new(),
@@ -37,7 +37,13 @@ fn recorded(inputs: &Inputs, dtype: DType) -> (Vec<Vec<f64>>, usize) {
             })
         },
     );
-    let script = Arc::new(script.unwrap());
+    Arc::new(script.unwrap())
+}
+
+/// The state after some steps of a script, and how many operations a step of it has.
+fn recorded(inputs: &Inputs, dtype: DType) -> (Vec<Vec<f64>>, usize) {
+    let device = Device::flex();
+    let script = script(inputs, dtype, true, 1);
     let begin: Vec<Vec<f64>> = inputs
         .tensors(&device, dtype)
         .into_iter()
@@ -58,6 +64,7 @@ fn a_script_has_the_same_steps_bit_for_bit() {
         (2, 9, [2, 1]),
         (1, 130, [1, 130]),
         (3, 200, [1, 200]),
+        (2, 70, [2, 70]),
         (1, 1300, [1, 1300]),
     ];
     for ((batch, cells, inflow), kind) in sizes.into_iter().flat_map(|x| KINDS.map(|k| (x, k))) {
@@ -83,6 +90,54 @@ fn a_script_has_the_same_steps_bit_for_bit() {
             assert!(operations <= inputs.states() + 1, "{operations}");
         }
     }
+}
+
+#[test]
+fn cells_without_an_inflow_have_none() {
+    let inputs = Inputs::new(1, 20, Kind::Squid, [1, 1]);
+    let states = inputs.states();
+    let tensors = inputs.tensors(&Device::flex(), DType::F64);
+    let membrane = inputs.membrane(&tensors);
+    let cells = ConductanceStep::new(20, &membrane, &tensors[0]).unwrap();
+    let expected = cells.step(&tensors[..states], None, DT).unwrap();
+    let begin: Vec<Vec<f64>> = tensors[..states].iter().cloned().map(values).collect();
+    let mut run = Run::new(script(&inputs, DType::F64, false, 1), &begin).unwrap();
+    run.steps(1, &[vec![7.0]], &[]).unwrap();
+    let expected: Vec<Vec<f64>> = expected.into_iter().map(values).collect();
+    assert_eq!(run.state(), expected);
+}
+
+#[test]
+fn threads_and_steps_within_a_step_do_not_matter() {
+    const COUNT: usize = 60;
+    let inputs = Inputs::new(1, 1300, Kind::All, [1, 1300]);
+    let begin: Vec<Vec<f64>> = inputs
+        .tensors(&Device::flex(), DType::F32)
+        .into_iter()
+        .map(values)
+        .collect();
+    let (begin, inflow) = begin.split_at(inputs.states());
+    let state = |threads: usize, within: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+        let script = script(&inputs, DType::F32, true, within);
+        let steps = COUNT / within;
+        pool.build().unwrap().install(|| {
+            let mut run = Run::new(script, begin).unwrap();
+            run.steps(steps, &[inflow[0].repeat(steps)], &[]).unwrap();
+            run.state()
+        })
+    };
+    let expected = state(1, 1);
+    for (threads, within) in [(3, 1), (2, 4), (1, 60)] {
+        assert!(state(threads, within) == expected, "{threads} {within}");
+    }
+}
+
+#[test]
+fn a_step_may_have_thousands_of_steps_of_cells() {
+    let inputs = Inputs::new(1, 8, Kind::Squid, [1, 1]);
+    let script = script(&inputs, DType::F32, true, 5000);
+    assert!(script.operations() >= 5000 * inputs.states());
 }
 
 #[test]
