@@ -14,10 +14,11 @@ use crate::scratch::Scratch;
 pub(super) const BLOCK: usize = 512;
 /// The most vectors of a panel's columns.
 const VECTORS: usize = 4;
-/// Multiply-adds that several threads share, in at most so many parts.
+/// Multiply-adds that several threads share: of the columns at most so many parts, of the rows as many or, where these would have
+/// more than [`MOST_ROWS`], more.
 const SHARED: usize = 1 << 20;
 const PARTS: usize = 8;
-/// The fewest columns and rows of a part, and the most rows whose pairs stay in a cache.
+/// What the columns and the rows of a part are a multiple of, and the most rows whose pairs stay in a cache.
 const COLUMNS: usize = 64;
 const ROWS: usize = 24;
 const MOST_ROWS: usize = 96;
@@ -32,7 +33,7 @@ fn vectors(columns: usize, arithmetic: Bf16Arithmetic) -> usize {
 }
 
 /// `out = left · right`, or `out += left · right` when `accumulate`, of row-major `out`, on as many threads as there are; the bits
-/// do not depend on their number.
+/// do not depend on their number, and those of a row not on how many rows there are.
 pub(crate) fn product(
     out: &mut [f32],
     left: &impl Left,
@@ -71,21 +72,26 @@ pub(crate) fn product(
     if !share || part >= width {
         return columns(out, &left, right, 0..width, accumulate, arithmetic);
     }
+    let before = &*out;
     let parts: Vec<Scratch<f32>> = (0..width.div_ceil(part))
         .into_par_iter()
         .map(|index| {
             let range = index * part..(index * part + part).min(width);
             let mut sums = Scratch::take(rows * range.len());
-            columns(&mut sums, &left, right, range, false, arithmetic);
+            if accumulate {
+                // What is there is the first term of the chain, as where `out` itself is added to.
+                let rows = sums.chunks_exact_mut(range.len());
+                for (sums, before) in rows.zip(before.chunks_exact(width)) {
+                    sums.copy_from_slice(&before[range.clone()]);
+                }
+            }
+            columns(&mut sums, &left, right, range, accumulate, arithmetic);
             sums
         })
         .collect();
     for (row, out) in out.chunks_exact_mut(width).enumerate() {
         for (out, sums) in out.chunks_mut(part).zip(&parts) {
-            let sums = &sums[row * out.len()..][..out.len()];
-            for (out, sum) in out.iter_mut().zip(sums) {
-                *out = if accumulate { *out + *sum } else { *sum };
-            }
+            out.copy_from_slice(&sums[row * out.len()..][..out.len()]);
         }
     }
 }

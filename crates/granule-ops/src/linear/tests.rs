@@ -200,6 +200,34 @@ fn products_in_bf16_are_within_the_bound() {
     }
 }
 
+/// Few samples are divided by columns, many by rows, and the sums of more than 512 terms are of several blocks.
+#[test]
+fn a_sample_in_bf16_has_the_same_bits_in_any_batch() {
+    const BATCHES: [usize; 5] = [1, 5, 37, 96, 300];
+    let (deep, wide) = (1_301, 131);
+    let x = single(&numbers(300 * deep, 3));
+    let (weight, bias) = (single(&numbers(deep * wide, 2)), single(&numbers(wide, 4)));
+    for arithmetic in [
+        Bf16Arithmetic::of_this_processor(),
+        Bf16Arithmetic::Emulated,
+    ] {
+        let forward = |batch: usize| {
+            let x = &x[..batch * deep];
+            bf16::forward(x, &weight, &bias, deep, arithmetic)
+        };
+        let gradient = |batch: usize| {
+            let grad = &x[..batch * deep];
+            bf16::input_gradient(grad, &weight, [wide, deep], arithmetic)
+        };
+        let all = (forward(300), gradient(300));
+        for batch in BATCHES {
+            let len = batch * wide;
+            assert!(forward(batch) == all.0[..len], "{batch}, {arithmetic:?}");
+            assert!(gradient(batch) == all.1[..len], "{batch}, {arithmetic:?}");
+        }
+    }
+}
+
 #[test]
 fn the_layer_in_bf16_is_its_products() {
     let size @ [batch, inputs, outputs] = [37, 301, 131];
