@@ -217,15 +217,18 @@ fn a_bias_gradient_of_many_pixels_keeps_its_digits() {
 #[test]
 fn an_empty_batch_gives_empty_images_and_zero_gradients() {
     for device in devices().map(Device::autodiff) {
-        let case = Case::new([0, 2, 5, 5, 3, 3, 3, 1, 1, 1, 1]);
-        let (x, w, b) = case.tensors(&device, FloatDType::F32);
-        let (x, w, b) = (x.require_grad(), w.require_grad(), b.require_grad());
-        let y = conv2d(x.clone(), w.clone(), Some(b.clone()), case.options);
-        assert_eq!(y.dims(), [0, 3, 5, 5]);
-        let grads = y.sum().backward();
-        assert_eq!(x.grad(&grads).unwrap().dims(), [0, 2, 5, 5]);
-        assert_eq!(values(w.grad(&grads).unwrap()), [0.0; 3 * 2 * 9]);
-        assert_eq!(values(b.grad(&grads).unwrap()), [0.0; 3]);
+        for factors in [Factors::Full, Factors::Bf16] {
+            let case = Case::new([0, 2, 5, 5, 3, 3, 3, 1, 1, 1, 1]);
+            let (x, w, b) = case.tensors(&device, FloatDType::F32);
+            let (x, w, b) = (x.require_grad(), w.require_grad(), b.require_grad());
+            let bias = Some(b.clone());
+            let y = conv2d_with(x.clone(), w.clone(), bias, case.options, factors);
+            assert_eq!(y.dims(), [0, 3, 5, 5]);
+            let grads = y.sum().backward();
+            assert_eq!(x.grad(&grads).unwrap().dims(), [0, 2, 5, 5]);
+            assert_eq!(values(w.grad(&grads).unwrap()), [0.0; 3 * 2 * 9]);
+            assert_eq!(values(b.grad(&grads).unwrap()), [0.0; 3]);
+        }
     }
 }
 
@@ -240,6 +243,15 @@ fn a_kernel_larger_than_the_image_is_refused() {
         None,
         Conv2dOptions::default(),
     );
+}
+
+#[test]
+#[should_panic(expected = "larger than the padded image")]
+fn a_kernel_larger_than_the_image_is_refused_in_bf16_too() {
+    let device = Device::flex();
+    let x = Tensor::<4>::zeros([1, 1, 2, 2], &device);
+    let weight = Tensor::zeros([1, 1, 5, 5], &device);
+    conv2d_with(x, weight, None, Conv2dOptions::default(), Factors::Bf16);
 }
 
 #[test]

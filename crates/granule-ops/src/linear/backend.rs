@@ -8,7 +8,7 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Dispatch, TensorMetadata, backend_extension};
-use burn::tensor::{Shape, Tensor};
+use burn::tensor::{DType, Shape, Tensor};
 
 use super::{bf16, cpu};
 use crate::host::{HostBackend, on_host, on_host_in_single};
@@ -43,7 +43,17 @@ pub(super) fn serves(x: &Tensor<2>, weight: &Tensor<2>, bias: Option<&Tensor<1>>
     let ([batch, inputs], [rows, outputs]) = (x.dims(), weight.dims());
     inputs == rows
         && batch * inputs * outputs > 0
-        && bias.is_none_or(|bias| bias.dims() == [outputs] && bias.dtype() == x.dtype())
+        && bias.is_none_or(|bias| bias.dims() == [outputs])
+        && knows(x, weight, bias)
+}
+
+/// Whether there are factors in bfloat16 of tensors of this type and device, whatever their shapes.
+pub(super) fn is_of_bf16(x: &Tensor<2>, weight: &Tensor<2>, bias: Option<&Tensor<1>>) -> bool {
+    x.dtype() == DType::F32 && knows(x, weight, bias)
+}
+
+fn knows(x: &Tensor<2>, weight: &Tensor<2>, bias: Option<&Tensor<1>>) -> bool {
+    bias.is_none_or(|bias| bias.dtype() == x.dtype())
         && weight.dtype() == x.dtype()
         && crate::host::serves(x)
 }

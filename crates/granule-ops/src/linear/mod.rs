@@ -42,13 +42,19 @@ pub fn linear_with(
     factors: Factors,
 ) -> Tensor<2> {
     #[cfg(all(feature = "autodiff", any(feature = "flex", feature = "ndarray")))]
-    if weight.device().is_autodiff() && backend::serves(&x, &weight, bias.as_ref()) {
-        return backend::run(x, weight, bias, factors);
+    if weight.device().is_autodiff() {
+        if backend::serves(&x, &weight, bias.as_ref()) {
+            return backend::run(x, weight, bias, factors);
+        }
+        // What is empty has no products, and of what does not fit together Burn says so.
+        if backend::is_of_bf16(&x, &weight, bias.as_ref()) {
+            return module::linear(x, weight, bias);
+        }
     }
-    match factors {
-        Factors::Full => module::linear(x, weight, bias),
-        Factors::Bf16 => crate::bf16::none("linear"),
+    if factors == Factors::Bf16 {
+        crate::bf16::none("linear");
     }
+    module::linear(x, weight, bias)
 }
 
 /// [`linear`] rectified: `max(0, x W + b)`, `[batch, outputs]`.

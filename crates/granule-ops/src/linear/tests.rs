@@ -1,5 +1,7 @@
 //! The products against the definition, and the layer against Burn's.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use burn::tensor::{DType, Device, Tensor, TensorData, module};
 
 use super::{bf16, cpu, linear, linear_relu, linear_with};
@@ -292,4 +294,31 @@ fn there_is_no_bf16_of_double_precision() {
     let device = Device::flex().autodiff();
     let ones = |shape: [usize; 2]| Tensor::<2>::ones(shape, (&device, DType::F64));
     linear_with(ones([2, 3]), ones([3, 2]), None, Factors::Bf16);
+}
+
+/// What is empty, and what does not fit together, is as in f32: the sizes of `y`, or Burn's words.
+#[test]
+fn empty_and_misfitting_tensors_are_as_in_f32() {
+    let dims = |device: &Device, sizes: [usize; 5], factors| {
+        let [batch, inputs, rows, outputs, biases] = sizes;
+        let y = catch_unwind(AssertUnwindSafe(|| {
+            let x = Tensor::<2>::ones([batch, inputs], device);
+            let weight = Tensor::<2>::ones([rows, outputs], device).require_grad();
+            let bias = Tensor::<1>::ones([biases], device);
+            linear_with(x, weight, Some(bias), factors).dims()
+        }));
+        y.map_err(|said| {
+            let text = said.downcast_ref::<&str>().map(|said| said.to_string());
+            let text = text.or(said.downcast_ref::<String>().cloned());
+            text.unwrap_or_default()
+        })
+    };
+    for device in devices().map(Device::autodiff) {
+        for sizes in [[0, 3, 3, 2, 2], [4, 3, 5, 2, 2], [4, 3, 3, 2, 5]] {
+            let [full, bf16] =
+                [Factors::Full, Factors::Bf16].map(|factors| dims(&device, sizes, factors));
+            assert_eq!(full, bf16, "{sizes:?}");
+            assert_eq!(full.is_ok(), sizes[0] == 0, "{sizes:?}: {full:?}");
+        }
+    }
 }
