@@ -34,7 +34,8 @@ impl NoiseStream {
         }
     }
 
-    /// The same, with products from such factors, of a model that [has them](crate::Model::has_bf16).
+    /// The same, with products from such factors, of a model that [has them](crate::Model::has_bf16);
+    /// [`forward_train`](crate::Model::forward_train) refuses another.
     #[must_use]
     pub fn with_factors(self, factors: Factors) -> Self {
         Self { factors, ..self }

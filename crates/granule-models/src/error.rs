@@ -220,6 +220,12 @@ pub enum ModelError {
     /// A network of neural dynamics cannot be built.
     #[error(transparent)]
     Dynamics(DynamicsError),
+    /// Products in bfloat16 are asked for, in training, of a model that has others.
+    #[error(
+        "a stream with factors in bfloat16 is for models that have them, as Model::has_bf16 says; this one is trained with \
+         Factors::Full"
+    )]
+    NoBf16,
     /// The device failed.
     #[error("the device failed: {reason}")]
     Device {

@@ -47,12 +47,16 @@ pub trait Model: Module + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// Those of [`run`](Self::run).
+    /// Those of [`run`](Self::run), and [`ModelError::NoBf16`] where `dropout` asks for factors in bfloat16 and the model does not
+    /// [have them](Self::has_bf16).
     fn forward_train(
         &self,
         x: Tensor<2>,
         dropout: &mut NoiseStream,
     ) -> Result<Tensor<2>, ModelError> {
+        if dropout.factors() == Factors::Bf16 && !self.has_bf16() {
+            return Err(ModelError::NoBf16);
+        }
         self.run(x, Mode::Training(dropout))
     }
 

@@ -357,5 +357,8 @@ fn recurrent_models_have_no_bf16() {
         // Two outputs at each of four steps.
         let network = config.init(&input, 8, 1, &flex()).unwrap();
         assert!(!network.has_bf16(), "{kind}");
+        let mut stream = NoiseStream::new(1, 2).with_factors(Factors::Bf16);
+        let refused = network.forward_train(samples(2, input.len(), &flex()), &mut stream);
+        assert!(matches!(refused, Err(ModelError::NoBf16)), "{kind}");
     }
 }
