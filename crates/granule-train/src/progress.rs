@@ -10,7 +10,7 @@ use granule_models::{CheckpointFile, Parent};
 use granule_ops::Bf16Arithmetic;
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Keep, RunConfig, TrainConfig};
+use crate::config::{Compute, Keep, RunConfig, TrainConfig};
 use crate::settings::Settings;
 
 /// The most epochs and steps that runs before this one can have done: sums of them stay far from an overflow.
@@ -190,10 +190,10 @@ impl Progress {
             return None;
         }
         self.arithmetics.push((step, arithmetic.to_owned()));
+        let before = before?;
         Some(format!(
-            "the products in bf16 were computed by {}, and are by {arithmetic} after step {step}: the run ends where one on the first \
-             processor does within the error of rounding, not bit for bit",
-            before?
+            "the products in bf16 were computed by {before}, and are by {arithmetic} after step {step}: the run ends where one on the \
+             first processor does within the error of rounding, not bit for bit"
         ))
     }
 }
@@ -300,6 +300,18 @@ impl Progress {
             .saturating_mul(run.samples as u64)
             .saturating_add(now);
         within("samples", self.samples, 0..=all)?;
+        let compute = run.train.compute;
+        if (compute == Compute::Bf16) == self.arithmetics.is_empty() {
+            let there = if self.arithmetics.is_empty() {
+                "has none"
+            } else {
+                "has some"
+            };
+            return Err(format!(
+                "arithmetics {there}, where train.compute is \"{}\"",
+                compute.name()
+            ));
+        }
         let waited = run.train.early_stopping.map(|early| early.patience);
         if self.stopped_early && waited.is_none_or(|waited| self.early_stopping.stale < waited) {
             Err("stopped_early is true, which early stopping did not lead to".to_owned())
@@ -460,6 +472,7 @@ mod tests {
         let train = TrainConfig {
             epochs: 10,
             batch_size: 8,
+            compute: Compute::Bf16,
             ..TrainConfig::default()
         };
         let course = Course {
@@ -469,6 +482,27 @@ mod tests {
         };
         progress.check()?;
         progress.check_in(&course)
+    }
+
+    #[test]
+    fn a_run_in_f32_has_no_arithmetic() {
+        let train = TrainConfig {
+            epochs: 10,
+            batch_size: 8,
+            ..TrainConfig::default()
+        };
+        let course = Course {
+            train: &train,
+            steps: 10,
+            samples: 80,
+        };
+        let reason = good().check_in(&course).unwrap_err();
+        assert!(reason.starts_with("arithmetics") && reason.contains("f32"));
+        let without = Progress {
+            arithmetics: Vec::new(),
+            ..good()
+        };
+        without.check_in(&course).unwrap();
     }
 
     /// As it is when one field of its JSON has another value.
@@ -518,6 +552,7 @@ mod tests {
             ("devices.1.0", json!(28)),
             ("devices.1.1", json!("flex")),
             ("devices.1.1", json!("\u{1b}[2J")),
+            ("arithmetics", json!([])),
             ("arithmetics.1.0", json!(28)),
             ("arithmetics.1.1", json!("emulated")),
             ("arithmetics.1.1", json!("\u{1b}[2J")),
