@@ -264,7 +264,8 @@ pub struct TrainConfig {
     /// What is minimised.
     pub loss: Loss,
     /// What the products of dense layers and convolutions, forward and back, are computed from: `"f32"`, or on a CPU `"bf16"`,
-    /// whose factors are rounded to bfloat16. Their sums, the weights and all else stay in f32, as do validation and test.
+    /// whose factors are rounded to bfloat16. Their sums, the weights and all else stay in f32, as do validation and test. On a
+    /// processor without AVX512-BF16 it is emulated, slower than `"f32"` and less exact, and the run warns of it.
     pub compute: Compute,
     /// How much each class counts in the loss of training: `"balanced"`, or a number for each class, in the order of the
     /// classes: names and folders by the alphabet, numbers by size. Absent: every sample counts alike.

@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use granule_data::{Dataset, LoadOptions};
 use granule_device::OpenDevice;
 
-use crate::config::RunConfig;
+use crate::ConfigError;
+use crate::config::{Compute, RunConfig};
 use crate::error::TrainError;
 use crate::event::{Event, Observer};
 use crate::objective::Objective;
@@ -43,6 +44,18 @@ pub(super) fn on<T>(
     device.guard(work)?.map_err(|error| error.of_device(device))
 }
 
+/// Refuses products in bfloat16 on a device that has none.
+fn check_device(config: &RunConfig, device: &OpenDevice) -> Result<(), ConfigError> {
+    if config.train.compute == Compute::F32 || device.is_host() {
+        return Ok(());
+    }
+    let allowed = format!(
+        "\"f32\" on {}; \"bf16\" is for the devices flex and ndarray, as --device cpu",
+        device.spec()
+    );
+    Err(ConfigError::new("train.compute", "\"bf16\"", allowed))
+}
+
 /// Opens the device and loads the data set, unless what to learn from is given or described.
 pub(super) fn open<'a>(
     config: &RunConfig,
@@ -51,6 +64,7 @@ pub(super) fn open<'a>(
 ) -> Result<(OpenDevice, Data<'a>), TrainError> {
     let device = config.device.open()?;
     observer.event(&Event::Device(&device));
+    check_device(config, &device)?;
     let data = match given {
         Some(Given::Dataset(dataset)) => Data::Dataset(match config.data.fold()? {
             Some(fold) => Cow::Owned(dataset.fold(fold, config.data.seed)?),

@@ -117,23 +117,10 @@ pub(crate) fn network(
     device: &OpenDevice,
 ) -> Result<Network, TrainError> {
     let (input, outputs) = (&problem.input.shape, problem.task.learnt_outputs());
-    check_device(config, device)?;
     let device = device.burn().clone().autodiff();
     let network = config.model.init(input, outputs, config.seed, &device)?;
     check_layers(config, &network)?;
     Ok(network.answering(problem.task.outputs()))
-}
-
-/// Refuses products in bfloat16 on a device that has none.
-fn check_device(config: &RunConfig, device: &OpenDevice) -> Result<(), ConfigError> {
-    if config.train.compute == Compute::F32 || device.is_host() {
-        return Ok(());
-    }
-    let allowed = format!(
-        "\"f32\" on {}; \"bf16\" is for the devices flex and ndarray, as --device cpu",
-        device.spec()
-    );
-    Err(ConfigError::new("train.compute", "\"bf16\"", allowed))
 }
 
 /// Refuses products in bfloat16 of a model that has others.
@@ -297,6 +284,7 @@ impl<'a> Session<'a> {
             keep: self.keep(),
         }));
         self.tell_what_is_idle();
+        self.tell_what_is_emulated();
         let supply = self.problem.source.supply(self.config, self.device)?;
         while self.progress.epoch < self.config.train.epochs && !self.progress.stopped_early {
             if let End::Interrupted = self.epoch(&*supply)? {
@@ -575,6 +563,16 @@ impl<'a> Session<'a> {
             )
         } else {
             "lower optimizer.lr or set train.clip_norm".to_owned()
+        }
+    }
+
+    /// Products in bfloat16 without an instruction for them.
+    fn tell_what_is_emulated(&mut self) {
+        if arithmetic(self.config) == Some(Bf16Arithmetic::Emulated.name()) {
+            self.warn(
+                "train.compute = \"bf16\" is emulated on this processor, which has no AVX512-BF16: slower than \"f32\", and less exact"
+                    .to_owned(),
+            );
         }
     }
 

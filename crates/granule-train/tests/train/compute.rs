@@ -44,7 +44,11 @@ fn a_run_is_the_same_on_both_backends_and_says_what_computed_it() {
             plain.optimizer = adam(0.01);
             let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
             let (in_full, _) = run(&plain, &data, dirs[0].path()).unwrap();
-            let (in_bf16, _) = run(&with_bf16(plain), &data, dirs[1].path()).unwrap();
+            let (in_bf16, witness) = run(&with_bf16(plain), &data, dirs[1].path()).unwrap();
+            let warned = witness.warnings.iter().filter(|it| it.contains("emulated"));
+            let emulated = granule_ops::Bf16Arithmetic::of_this_processor()
+                == granule_ops::Bf16Arithmetic::Emulated;
+            assert_eq!(warned.count(), usize::from(emulated));
             assert_eq!(in_full.device, device.name());
             let named = format!("{}, bf16 (", device.name());
             assert!(in_bf16.device.starts_with(&named), "{}", in_bf16.device);
@@ -88,7 +92,10 @@ fn what_has_no_bf16_is_refused_by_the_key() {
         }
     });
     on_each(&["wgpu:software"], |spec, _| {
-        let said = refused(&with_bf16(config(spec, mlp(&[4], 0.0), 1, 8)));
+        let mut config = with_bf16(config(spec, mlp(&[4], 0.0), 1, 8));
+        // The device is refused before the data set is asked for.
+        config.data.dataset = "folder:nowhere".parse().unwrap();
+        let said = refused(&config);
         assert!(said.contains("flex") && said.contains("wgpu"), "{said}");
     });
 }
