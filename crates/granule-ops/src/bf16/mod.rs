@@ -1,21 +1,24 @@
 //! Products of matrices in bfloat16: factors of eight significant bits and the range of f32, sums in f32.
 //!
 //! A factor is rounded to the nearest bfloat16, to the even one of two; what is subnormal in f32 becomes a zero, what is beyond
-//! the largest bfloat16 infinite. A product of two such numbers has sixteen bits and is exact in f32. The terms of a sum are
-//! added in f32, along the depth in pairs, of each pair the second before the first; after [`BLOCK`](product::BLOCK) of them a
-//! sum is added to those before. So every element is one chain of additions, whatever tile, part or thread computes it.
+//! the largest bfloat16 infinite. A product of two such numbers has sixteen bits and is exact in f32 but where it is beyond the
+//! largest f32 or has digits below the smallest. The terms of a sum are added in f32, along the depth in pairs, of each pair the
+//! second before the first; after [`BLOCK`](product::BLOCK) of them a sum is added to those before, of which what is there already,
+//! as a bias, is the first. So every element is one chain of additions, whatever tile, part or thread computes it.
 //!
 //! With `u = 2⁻⁸` for the factors, `v = 2⁻²⁴` for the sums and a depth of `K`, what is computed differs from `Σ a b` of the numbers
 //! that were given by at most
 //!
 //! `((1 + u)² (1 + γ) − 1) Σ |a| |b|`,  `γ = R v / (1 − R v)`,  `R = K + ⌈K / BLOCK⌉`
 //!
-//! (Higham 2002, Accuracy and Stability of Numerical Algorithms, sections 2.2 and 3.1), about `2⁻⁷ Σ |a| |b|`, but for underflow:
-//! a factor or a sum below `2⁻¹²⁶` may become a zero.
+//! (Higham 2002, Accuracy and Stability of Numerical Algorithms, sections 2.2 and 3.1), about `2⁻⁷ Σ |a| |b|`, but for overflow, and
+//! for underflow: a factor or a sum below `2⁻¹²⁶` may become a zero. What the sum is added to, as a bias, is a term more: its
+//! magnitude is one of the sum, and `R` is greater by one.
 //!
 //! [`Avx512Bf16`](Bf16Arithmetic::Avx512Bf16) is the processor's own instruction for a pair of products,
 //! [`Emulated`](Bf16Arithmetic::Emulated) the same two additions in f32 on any other processor. The emulated sums have the same bits
-//! on every processor. The instruction takes subnormal sums for zeros, and how it adds a pair is the processor's: on the EPYC
+//! on every processor as long as no product overflows or underflows: without a fused multiply-add the product is rounded before it
+//! is added, which then shows. The instruction takes subnormal sums for zeros, and how it adds a pair is the processor's: on the EPYC
 //! processors that the tests ran on it is as emulated, bit for bit, where nothing is subnormal; elsewhere the bound holds.
 
 #[cfg(any(feature = "flex", feature = "ndarray"))]
