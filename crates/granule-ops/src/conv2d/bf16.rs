@@ -2,9 +2,10 @@
 //!
 //! An image is rounded once, with its padding, and its patches are laid out from there as the product reads them. With a stride
 //! of 1 these begin at every place of the padded rows, so that a tap is one stretch of the image; those that begin where no patch
-//! does are computed in vain. Winograd's
-//! convolution is none of bfloat16's: its transforms would magnify the rounding of the factors tens of times. Each image is a
-//! product of its own, and the gradient of the weights a sum over at most [`SHARES`] shares of the images, whatever the threads.
+//! does are computed in vain. Where kernels are so wide that there would be more of these than patches, a tap is laid out row by
+//! row, as with other strides. Winograd's convolution is none of bfloat16's: its transforms would magnify the rounding of the
+//! factors tens of times. Each image is a product of its own, and the gradient of the weights a sum over at most [`SHARES`] shares
+//! of the images, whatever the threads.
 
 use core::ops::Range;
 
@@ -66,7 +67,7 @@ impl Kernel for Rounded<'_> {
     }
 }
 
-/// The patches of one image, `[patch, places]`: those of its pixels, or with a stride of 1 all places from the first to the last.
+/// The patches of one image, `[patch, places]`: those of its pixels, or where they are dense all places from the first to the last.
 struct Patches<'a> {
     g: &'a Geometry,
     image: Scratch<u16>,
@@ -74,15 +75,20 @@ struct Patches<'a> {
     taps: &'a [usize],
 }
 
-/// Whether patches begin at every place.
+/// All places from the first patch to the last, with a stride of 1.
+fn all_places(g: &Geometry) -> usize {
+    (g.out_size[0] - 1) * g.padded()[1] + g.out_size[1]
+}
+
+/// Whether patches begin at every place, no more of which are in vain than are not.
 fn is_dense(g: &Geometry) -> bool {
-    g.stride == [1, 1]
+    g.stride == [1, 1] && all_places(g) <= 2 * g.pixels()
 }
 
 /// The places at which patches begin.
 fn places(g: &Geometry) -> usize {
     if is_dense(g) {
-        (g.out_size[0] - 1) * g.padded()[1] + g.out_size[1]
+        all_places(g)
     } else {
         g.pixels()
     }
@@ -161,9 +167,15 @@ impl Kernel for Panel<'_> {
             }
             for_each_row(g, self.columns.clone(), |first, count, at| {
                 let inputs = image[low + first..].iter().zip(&image[high + first..]);
-                let inputs = inputs.step_by(g.stride[1]).take(count);
-                for (out, (low, high)) in out[at..].iter_mut().zip(inputs) {
-                    *out = together(low, high);
+                let out = out[at..][..count].iter_mut();
+                if g.stride[1] == 1 {
+                    for (out, (low, high)) in out.zip(inputs) {
+                        *out = together(low, high);
+                    }
+                } else {
+                    for (out, (low, high)) in out.zip(inputs.step_by(g.stride[1])) {
+                        *out = together(low, high);
+                    }
                 }
             });
             out[self.columns.len()..].fill(0);
@@ -210,7 +222,7 @@ impl Kernel for Lines<'_> {
                 for_each_row(g, 0..pixels, |first, count, at| {
                     let image = &image[first + tap..];
                     let line = &mut self.line[index * pixels + at..];
-                    if is_dense(g) {
+                    if g.stride[1] == 1 {
                         // Whole vectors, of which the next row writes again what is beyond this one.
                         let (image, _) = image.as_chunks::<LANES>();
                         let (line, _) = line.as_chunks_mut::<LANES>();

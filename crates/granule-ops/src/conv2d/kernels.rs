@@ -229,8 +229,11 @@ fn one_result_whatever_the_number_of_threads() {
     });
 }
 
-/// Strides, paddings, a kernel wider than the image, rows and channels beside whole vectors, more images than shares.
-const BF16: [[usize; 8]; 12] = [
+/// Strides, paddings, a kernel wider than the image, rows and channels beside whole vectors, more images than shares, kernels so
+/// wide that few of the places are patches.
+const BF16: [[usize; 8]; 14] = [
+    [2, 3, 20, 20, 4, 17, 1, 0],
+    [1, 2, 40, 40, 5, 31, 1, 0],
     [1, 1, 1, 1, 1, 1, 1, 0],
     [3, 2, 7, 6, 5, 3, 1, 1],
     [2, 1, 28, 28, 6, 5, 1, 2],
