@@ -22,6 +22,8 @@ pub enum Element {
     Bf16,
     /// Any other, by its name; no weight has it.
     Other(String),
+    /// None that could be told: what stands in the file is no tensor. Reading it says why.
+    Unreadable,
 }
 
 impl fmt::Display for Element {
@@ -32,6 +34,7 @@ impl fmt::Display for Element {
             Self::F16 => "float16",
             Self::Bf16 => "bfloat16",
             Self::Other(name) => name,
+            Self::Unreadable => "none that is read",
         })
     }
 }
@@ -54,7 +57,7 @@ impl Element {
             Self::F32 => Some(4),
             Self::F64 => Some(8),
             Self::F16 | Self::Bf16 => Some(2),
-            Self::Other(_) => None,
+            Self::Other(_) | Self::Unreadable => None,
         }
     }
 
@@ -71,7 +74,7 @@ impl Element {
             Self::F64 => each(bytes, &mut out, |bytes| f64::from_le_bytes(bytes) as f32),
             Self::F16 => each(bytes, &mut out, |bytes| f16::from_le_bytes(bytes).to_f32()),
             Self::Bf16 => each(bytes, &mut out, |bytes| bf16::from_le_bytes(bytes).to_f32()),
-            Self::Other(_) => {}
+            Self::Other(_) | Self::Unreadable => {}
         }
         Ok(out)
     }

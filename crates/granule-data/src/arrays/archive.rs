@@ -1,5 +1,6 @@
 //! The arrays of an `.npz` archive, by their names.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{BufReader, Read, Seek};
@@ -18,7 +19,7 @@ use crate::reading::{self, RESERVE_RATIO};
 /// An archive whose directory was read.
 pub(crate) struct Archive<'a, F> {
     file: F,
-    path: &'a Path,
+    path: Cow<'a, Path>,
     members: Vec<zip::Member>,
     /// Where the last member of a name is.
     places: HashMap<String, usize>,
@@ -33,8 +34,9 @@ impl<'a> Archive<'a, BufReader<File>> {
 
 impl<'a, F: Read + Seek> Archive<'a, F> {
     /// `path` is for messages.
-    pub(crate) fn new(mut file: F, path: &'a Path) -> Result<Self, DataError> {
-        let members = zip::members(&mut file, path)?;
+    pub(crate) fn new(mut file: F, path: impl Into<Cow<'a, Path>>) -> Result<Self, DataError> {
+        let path = path.into();
+        let members = zip::members(&mut file, &path)?;
         let names = members.iter().enumerate();
         let places = names
             .map(|(at, member)| (member.name.clone(), at))
@@ -68,12 +70,12 @@ impl<'a, F: Read + Seek> Archive<'a, F> {
         let at = find(&self.places, name);
         match at.and_then(|at| self.members.get(at)) {
             Some(member) => {
-                let inside = inside(self.path, member);
-                with_member(&mut self.file, member, self.path, &inside, read)
+                let inside = inside(&self.path, member);
+                with_member(&mut self.file, member, &self.path, &inside, read)
             }
             None => {
                 let reason = format!("no array {name:?} in it; it holds [{}]", self.listed());
-                Err(DataError::format(self.path, reason))
+                Err(DataError::format(&self.path, reason))
             }
         }
     }
@@ -122,7 +124,7 @@ impl<'a, F: Read + Seek> Archive<'a, F> {
     fn place(&self, name: &str) -> PathBuf {
         self.find(name).map_or_else(
             || self.path.to_path_buf(),
-            |member| inside(self.path, member),
+            |member| inside(&self.path, member),
         )
     }
 
@@ -130,10 +132,10 @@ impl<'a, F: Read + Seek> Archive<'a, F> {
     pub(crate) fn names(&mut self) -> Result<Vec<String>, DataError> {
         let mut names = Vec::new();
         for member in &self.members {
-            let inside = inside(self.path, member);
+            let inside = inside(&self.path, member);
             let mut descr = String::new();
             // The header alone is read, so that the checksum says nothing.
-            let _ = with_member(&mut self.file, member, self.path, &inside, |array| {
+            let _ = with_member(&mut self.file, member, &self.path, &inside, |array| {
                 descr.clone_from(&array.header.descr);
                 Ok(())
             });
@@ -156,28 +158,24 @@ impl<'a, F: Read + Seek> Archive<'a, F> {
             .collect()
     }
 
-    /// Every array with its type and extents, in the order of the archive, each name once.
-    ///
-    /// # Errors
-    /// Those of the headers, which alone are read.
-    pub(crate) fn headers(&mut self) -> Result<Vec<ArrayHeader>, DataError> {
+    /// Every member with the type and extents that its header says, in the order of the archive, each name once.
+    pub(crate) fn headers(&mut self) -> Vec<ArrayHeader> {
         let mut headers = Vec::new();
         for name in self.keys() {
             let at = find(&self.places, &name);
             let Some(member) = at.and_then(|at| self.members.get(at)) else {
                 continue;
             };
-            let inside = inside(self.path, member);
-            zip::seek_to(member, &mut self.file, self.path)?;
-            let mut stream = member.stream(&mut self.file, &inside)?;
-            let header = Header::read(&mut stream, &inside)?;
+            // Why one cannot be read, the reading of the array tells.
+            let header = header(&mut self.file, member, &self.path).ok();
+            let shape = header.iter().flat_map(|header| &header.shape);
             headers.push(ArrayHeader {
                 name,
-                element: header.kind.name(),
-                shape: header.shape.iter().map(|&n| n as usize).collect(),
+                element: header.as_ref().map(|header| header.kind.name()),
+                shape: shape.map(|&n| n as usize).collect(),
             });
         }
-        Ok(headers)
+        headers
     }
 
     /// Reads an array of any number type in single precision.
@@ -204,34 +202,32 @@ impl<'a, F: Read + Seek> Archive<'a, F> {
     }
 }
 
-/// What the header of an array in an archive says.
+/// What a member of an archive says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ArrayHeader {
     /// Its name, without `.npy`.
     pub name: String,
-    /// NumPy's name of the type of its elements, as `float32`.
-    pub element: &'static str,
-    /// Its extents.
+    /// NumPy's name of the type of its elements, as `float32`; none for what is no array, or none that is read.
+    pub element: Option<&'static str>,
+    /// Its extents; empty where it has no type.
     pub shape: Vec<usize>,
 }
 
 /// The numbers of an `.npz` archive, each array read when it is asked for.
-pub struct NpzNumbers<'a>(Archive<'a, BufReader<File>>);
+pub struct NpzNumbers(Archive<'static, BufReader<File>>);
 
-impl<'a> NpzNumbers<'a> {
+impl NpzNumbers {
     /// Reads the directory of an archive.
     ///
     /// # Errors
     /// A [`DataError`] that names the file.
-    pub fn open(path: &'a Path) -> Result<Self, DataError> {
-        Archive::open(path).map(Self)
+    pub fn open(path: &Path) -> Result<Self, DataError> {
+        let (file, _) = reading::open(path)?;
+        Archive::new(BufReader::new(file), path.to_owned()).map(Self)
     }
 
-    /// Every array, in the order of the archive.
-    ///
-    /// # Errors
-    /// A [`DataError`] that names the array whose header cannot be read.
-    pub fn headers(&mut self) -> Result<Vec<ArrayHeader>, DataError> {
+    /// Every member, in the order of the archive, those that are no arrays too.
+    pub fn headers(&mut self) -> Vec<ArrayHeader> {
         self.0.headers()
     }
 
@@ -252,6 +248,18 @@ fn find(places: &HashMap<String, usize>, key: &str) -> Option<usize> {
 
 fn inside(archive: &Path, member: &zip::Member) -> PathBuf {
     PathBuf::from(format!("{}!{}", archive.display(), member.name))
+}
+
+/// The header of a member, of which no more is read.
+fn header(
+    file: &mut (impl Read + Seek),
+    member: &zip::Member,
+    archive: &Path,
+) -> Result<Header, DataError> {
+    let path = inside(archive, member);
+    zip::seek_to(member, file, archive)?;
+    let mut stream = member.stream(file, &path)?;
+    Header::read(&mut stream, &path)
 }
 
 fn with_member<T>(

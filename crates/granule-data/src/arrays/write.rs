@@ -126,7 +126,7 @@ pub fn write_npz(file: &mut impl Write, arrays: &[NpzArray<'_>]) -> io::Result<(
     let too_large = || {
         io::Error::new(
             io::ErrorKind::InvalidInput,
-            "an archive of 4 GiB or more; write fewer samples",
+            "an archive of 4 GiB or more, which this format does not hold; write fewer numbers",
         )
     };
     let mut directory: Vec<u8> = Vec::new();

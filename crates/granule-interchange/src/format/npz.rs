@@ -1,7 +1,7 @@
 //! NumPy's archives of arrays.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use granule_data::arrays::{NpzArray, NpzNumbers, write_npz};
 
@@ -25,20 +25,21 @@ fn write(model: &Described<'_>, mut out: &mut dyn Write) -> Result<(), Interchan
 }
 
 struct Archive {
-    path: PathBuf,
+    numbers: NpzNumbers,
     entries: Vec<Entry>,
 }
 
 fn open(path: &Path) -> Result<Box<dyn Weights>, InterchangeError> {
-    let headers = NpzNumbers::open(path)?.headers()?.into_iter();
+    let mut numbers = NpzNumbers::open(path)?;
+    let headers = numbers.headers().into_iter();
     let entries = headers.map(|header| Entry {
         name: header.name,
         shape: header.shape,
-        element: Element::named(header.element),
+        element: header.element.map_or(Element::Unreadable, Element::named),
     });
     Ok(Box::new(Archive {
-        path: path.to_owned(),
         entries: entries.collect(),
+        numbers,
     }))
 }
 
@@ -50,6 +51,6 @@ impl Weights for Archive {
     fn read(&mut self, index: usize) -> Result<Vec<f32>, InterchangeError> {
         let entry = self.entries.get(index);
         let name = entry.map_or("", |entry| entry.name.as_str());
-        Ok(NpzNumbers::open(&self.path)?.read(name)?)
+        Ok(self.numbers.read(name)?)
     }
 }

@@ -16,6 +16,9 @@ pub(super) const MOST_BYTES: u64 = 16 << 20;
 /// The most values of a pickle; a tensor of a state dict takes about twenty.
 const MOST_VALUES: usize = 1 << 22;
 
+/// The most tensors of a pickle, and the most names of tensors in a state dict.
+const MOST_TENSORS: usize = 1 << 16;
+
 /// The memory of a value, of its places on the stack and in what holds it, for every byte of a pickle.
 const MEMORY_OF_A_BYTE: u64 = 100;
 
@@ -40,6 +43,7 @@ pub(super) struct Pickle {
 enum Value {
     /// Of a kind that no state dict is read for.
     Other,
+    Nothing,
     Int(i64),
     Text(String),
     Tuple(Vec<Id>),
@@ -104,7 +108,7 @@ pub(super) struct Tensor {
 }
 
 impl Tensor {
-    /// A tensor all of whose elements are in its storage.
+    /// A tensor all of whose elements are in its storage, and have places that can be counted in bytes.
     fn new(
         storage: Storage,
         offset: usize,
@@ -112,6 +116,9 @@ impl Tensor {
         strides: Vec<usize>,
     ) -> Option<Self> {
         elements(&shape)?;
+        let size = storage.element.size().unwrap_or(1);
+        storage.count.checked_mul(size)?;
+        offset.checked_mul(size)?;
         if shape.len() != strides.len() {
             return None;
         }
@@ -134,14 +141,14 @@ impl Tensor {
 
     /// Whether its elements lie one after the other.
     pub(super) fn is_contiguous(&self) -> bool {
-        let mut expected = 1;
+        let mut expected = 1_usize;
         self.shape
             .iter()
             .zip(&self.strides)
             .rev()
             .all(|(dim, stride)| {
                 let fits = *dim == 1 || *stride == expected;
-                expected *= dim;
+                expected = dim.saturating_mul(expected);
                 fits
             })
     }
@@ -151,18 +158,20 @@ impl Tensor {
 const WITHIN: [&str; 5] = ["state_dict", "model_state_dict", "model", "net", "weights"];
 
 impl Pickle {
-    /// The tensors of the state dict by their names; it may stand within another dict.
+    /// The tensors of the state dict by their names; it may stand within another dict, beside tensors that are none of its.
     pub(super) fn tensors(self, path: &Path) -> Result<Vec<(String, Tensor)>, InterchangeError> {
-        let own = self.of(self.top);
-        if !own.is_empty() {
-            return Ok(own);
-        }
         let within = WITHIN.iter().filter_map(|key| self.entry(key));
-        let mut within = within.map(|id| self.of(id));
-        within.find(|found| !found.is_empty()).ok_or_else(|| {
+        let mut dicts = within.chain([self.top]).map(|id| self.of(id));
+        let found = dicts.find(|found| !found.is_empty()).ok_or_else(|| {
             let reason = "it holds no state dict, tensors by name; write one by torch.save(model.state_dict(), FILE)";
             InterchangeError::format(path, reason)
-        })
+        })?;
+        if found.len() > MOST_TENSORS {
+            return Err(too_many_tensors(path));
+        }
+        let owned = found.into_iter();
+        let owned = owned.map(|(name, tensor)| (name.to_owned(), tensor.clone()));
+        Ok(owned.collect())
     }
 
     fn pairs(&self, id: Id) -> &[(Id, Id)] {
@@ -185,18 +194,26 @@ impl Pickle {
     }
 
     /// The tensors of a dict; of those of one name the last.
-    fn of(&self, dict: Id) -> Vec<(String, Tensor)> {
+    fn of(&self, dict: Id) -> Vec<(&str, &Tensor)> {
         let pairs = self.pairs(dict).iter();
         let named = pairs.filter_map(|&(name, value)| Some((self.text(name)?, value)));
         let named: BTreeMap<&str, Id> = named.collect();
         let tensors = named
             .into_iter()
             .filter_map(|(name, value)| match self.values.get(value) {
-                Some(Value::Tensor(tensor)) => Some((name.to_owned(), Tensor::clone(tensor))),
+                Some(Value::Tensor(tensor)) => Some((name, &**tensor)),
                 _ => None,
             });
         tensors.collect()
     }
+}
+
+fn too_many_tensors(path: &Path) -> InterchangeError {
+    let reason = format!(
+        "it has more than {MOST_TENSORS} tensors, which no state dict has; save the weights alone, by \
+         torch.save(model.state_dict(), FILE)"
+    );
+    InterchangeError::format(path, reason)
 }
 
 /// Runs a pickle.
@@ -214,6 +231,8 @@ pub(super) fn unpickle(bytes: &[u8], path: &Path) -> Result<Pickle, InterchangeE
         stack: Vec::new(),
         marks: Vec::new(),
         memo: HashMap::new(),
+        storages: 0,
+        tensors: 0,
     };
     let top = machine.run()?;
     Ok(Pickle {
@@ -230,6 +249,9 @@ struct Machine<'a> {
     /// The heights of the stack at its marks.
     marks: Vec<usize>,
     memo: HashMap<u64, Id>,
+    /// How many were made, and kept.
+    storages: usize,
+    tensors: usize,
 }
 
 type Done<T> = Result<T, InterchangeError>;
@@ -281,6 +303,14 @@ impl<'a> Machine<'a> {
 
     fn push(&mut self, value: Value) -> Done<()> {
         self.check_count(self.values.len())?;
+        match value {
+            Value::Storage(_) => self.storages += 1,
+            Value::Tensor(_) => self.tensors += 1,
+            _ => {}
+        }
+        if self.storages.max(self.tensors) > MOST_TENSORS {
+            return Err(too_many_tensors(self.path));
+        }
         self.stack.push(self.values.len());
         self.values.push(value);
         Ok(())
@@ -368,8 +398,9 @@ impl<'a> Machine<'a> {
                     let top = self.pop()?;
                     self.stack.extend([top, top]);
                 }
-                // None, True, False and numbers that are not whole.
-                b'N' | 0x88 | 0x89 => self.push(Value::Other)?,
+                // None, then True, False and numbers that are not whole.
+                b'N' => self.push(Value::Nothing)?,
+                0x88 | 0x89 => self.push(Value::Other)?,
                 b'G' => {
                     self.take(8)?;
                     self.push(Value::Other)?;
@@ -534,12 +565,29 @@ impl<'a> Machine<'a> {
     fn reduce(&mut self) -> Done<()> {
         let (given, called) = (self.pop()?, self.pop()?);
         let made = match (self.values.get(called), self.values.get(given)) {
+            (Some(Value::Global(Global::RebuildTensor)), Some(Value::Tuple(given)))
+                if self.has_metadata(given) =>
+            {
+                let reason = "a tensor of it has metadata, as one that is conjugated or negated when it is read; save \
+                              tensor.resolve_conj().resolve_neg() in its place";
+                return Err(InterchangeError::format(self.path, reason));
+            }
             (Some(Value::Global(global)), Some(Value::Tuple(given))) => self.made(global, given),
             _ => None,
         };
         let made = made.ok_or_else(|| self.damaged("a tensor's description makes no sense"))?;
         self.push(made)?;
         Ok(())
+    }
+
+    /// Whether a tensor's description has the seventh part, and that says something.
+    fn has_metadata(&self, given: &[Id]) -> bool {
+        let metadata = given.get(6).map(|id| self.values.get(*id));
+        metadata.is_some_and(|value| match value {
+            Some(Value::Nothing) => false,
+            Some(Value::Dict(pairs)) => !pairs.is_empty(),
+            _ => true,
+        })
     }
 
     fn made(&self, global: &Global, given: &[Id]) -> Option<Value> {
@@ -695,6 +743,74 @@ mod tests {
     }
 
     #[test]
+    fn more_tensors_than_a_state_dict_has_are_refused() {
+        let text = |text: &str| {
+            let mut bytes = b"X".to_vec();
+            bytes.extend((text.len() as u32).to_le_bytes());
+            bytes.extend(text.as_bytes());
+            bytes
+        };
+        // The function, what it is given, and the call of both, dropped again and again.
+        let mut start = b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\nq\x00(".to_vec();
+        start.extend([b"(".to_vec(), text("storage")].concat());
+        start.extend(b"ctorch\nFloatStorage\n");
+        start.extend([text("0"), text("cpu")].concat());
+        start.extend(b"K\x06tq\x01QK\x00K\x02K\x03\x86K\x03K\x01\x86\x89)tq\x02");
+        let calls = |count: usize| [&start[..], &b"h\x00h\x02R0".repeat(count), b"."].concat();
+        let storages = |count: usize| [&start[..], &b"h\x01Q0".repeat(count), b"."].concat();
+        // What is left is no dict, but so many are read.
+        for many in [calls(MOST_TENSORS), storages(MOST_TENSORS - 1)] {
+            let fine = read(&many).unwrap_err().to_string();
+            assert!(fine.contains("no state dict"), "{fine}");
+        }
+        for many in [calls(MOST_TENSORS + 1), storages(MOST_TENSORS)] {
+            let error = read(&many).unwrap_err().to_string();
+            assert!(error.contains("more than 65536 tensors"), "{error}");
+        }
+        // One tensor under very many names.
+        let mut named = [&start[..], b"h\x00h\x02Rq\x03}("].concat();
+        for name in 0..=MOST_TENSORS {
+            named.extend(text(&name.to_string()));
+            named.extend(b"h\x03");
+        }
+        named.extend(b"u.");
+        let error = read(&named).unwrap_err().to_string();
+        assert!(error.contains("more than 65536 tensors"), "{error}");
+    }
+
+    #[test]
+    fn a_state_dict_within_comes_before_tensors_beside_it() {
+        // {"best": tensor, "state_dict": {"w": tensor}}
+        let whole = state_dict();
+        let tensor = {
+            let begin = whole.windows(7).position(|part| part == b"ctorch.").unwrap();
+            let end = whole.windows(4).position(|part| part == b"Rq\x0ds").unwrap();
+            whole[begin..=end].to_vec()
+        };
+        // The backward hooks are taken from the memo.
+        let mut bytes = b"\x80\x02ccollections\nOrderedDict\nq\x000}X\x04\x00\x00\x00best".to_vec();
+        bytes.extend(&tensor);
+        bytes.extend(b"sX\x0a\x00\x00\x00state_dict}X\x01\x00\x00\x00w");
+        bytes.extend(&tensor);
+        bytes.extend(b"ss.");
+        let found = read(&bytes).unwrap();
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].0, "w");
+    }
+
+    #[test]
+    fn metadata_of_a_tensor_is_refused_unless_it_says_nothing() {
+        let whole = state_dict();
+        // After the backward hooks.
+        let at = whole.windows(4).position(|part| part == b"Rq\x0bt").unwrap() + 3;
+        let with = |metadata: &[u8]| read(&[&whole[..at], metadata, &whole[at..]].concat());
+        assert_eq!(with(b"}").unwrap().len(), 1);
+        assert_eq!(with(b"N").unwrap().len(), 1);
+        let error = with(b"}X\x04\x00\x00\x00conj\x88s").unwrap_err().to_string();
+        assert!(error.contains("metadata"), "{error}");
+    }
+
+    #[test]
     fn a_tensor_is_within_its_storage() {
         let storage = |count| Storage {
             key: "0".into(),
@@ -710,5 +826,10 @@ mod tests {
         assert_eq!(tensor(6, 0, &[2], &[3, 1]), None);
         assert_eq!(tensor(6, 0, &[usize::MAX, 2], &[0, 1]), None);
         assert_eq!(tensor(6, 5, &[2], &[usize::MAX]), None);
+        // More bytes than can be counted.
+        assert_eq!(tensor(usize::MAX / 2, 0, &[1], &[1]), None);
+        assert_eq!(tensor(6, usize::MAX / 2, &[0], &[1]), None);
+        let huge = 1 << 40;
+        assert!(tensor(6, 0, &[0, huge, huge], &[1, 1, 1]).is_some());
     }
 }
