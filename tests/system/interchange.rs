@@ -85,6 +85,25 @@ fn what_cannot_be_imported_is_said_and_nothing_is_written() {
             2,
             &["--input"],
         ),
+        ("w.npz", &["--model", run, "--offline"], 2, &["--offline"]),
+        (
+            "w.npz",
+            &["--model", run, "--data-dir", "."],
+            2,
+            &["--data-dir"],
+        ),
+        (
+            "w.npz",
+            &["--model", "mlp", "--input", "784", "--offline"],
+            2,
+            &["--offline", "--input"],
+        ),
+        (
+            "w.npz",
+            &["--model", "mlp", "--input", "784", "--data-dir", "."],
+            2,
+            &["--data-dir", "--input"],
+        ),
         (
             "w.npz",
             &["--model", "mlp", "--input", "10"],

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::Read;
 use std::path::Path;
 
+use granule_io::words::{printable, shortened};
 use granule_io::{FileError, MemoryError, budget};
 use half::{bf16, f16};
 
@@ -94,6 +95,18 @@ pub struct Entry {
     pub shape: Vec<usize>,
     /// The type of its elements.
     pub element: Element,
+}
+
+impl Entry {
+    /// Whether it is a tensor, of any type.
+    pub(crate) fn is_readable(&self) -> bool {
+        self.element != Element::Unreadable
+    }
+
+    /// Its name, for messages.
+    pub(crate) fn shown(&self) -> String {
+        shortened(&printable(&self.name))
+    }
 }
 
 /// The tensors of an opened file. What they are is known before any of them is read.

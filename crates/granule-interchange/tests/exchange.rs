@@ -6,12 +6,13 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
+use granule_data::arrays::{NpzArray, write_npz};
 use granule_device::DeviceSpec;
 use granule_interchange::{FORMATS, Format, InterchangeError, Template, export, import};
 use granule_models::state::state_dict;
 use granule_models::{
-    InputShape, InputSpec, LeNetConfig, ModelConfig, ModelFile, Provenance, Task, TensorView,
-    write_tensors,
+    GruConfig, InputShape, InputSpec, LeNetConfig, ModelConfig, ModelFile, Provenance, Readout,
+    Task, TensorView, write_tensors,
 };
 use tempfile::TempDir;
 
@@ -116,6 +117,94 @@ fn classes_are_counted_where_nobody_names_them() {
         assert_eq!(again.file.task, file.task, "{name}");
         assert!(again.notes[0].contains("10 classes"), "{:?}", again.notes);
     }
+}
+
+#[test]
+fn models_read_at_every_step_give_values_and_those_read_once_classes() {
+    let bench = Bench::new();
+    let shape = InputShape::Sequence {
+        steps: 5,
+        channels: 3,
+    };
+    let auto = ["gru", "lstm", "rate"].map(|name| ModelConfig::from_name(name).unwrap());
+    let once = ModelConfig::new(GruConfig {
+        readout: Readout::Last,
+        ..Default::default()
+    });
+    let mut cases: Vec<(ModelConfig, usize, Task)> = Vec::new();
+    for model in auto {
+        for width in [1, 2] {
+            cases.push((model.clone(), 5 * width, Task::regression(5 * width)));
+        }
+    }
+    let classes = ["0", "1", "2", "3"].map(str::to_owned).to_vec();
+    cases.push((once, 4, Task::Classification { classes }));
+    for (model, outputs, task) in cases {
+        let network = model.init(&shape, outputs, 3, &bench.device).unwrap();
+        let file = ModelFile {
+            model: model.clone(),
+            input: InputSpec::new(shape),
+            task,
+            provenance: Provenance::now(),
+            state: state_dict(&network).unwrap(),
+        };
+        let path = bench.at("w.npz");
+        bench.written(&file, &path);
+        let template = Template {
+            model,
+            input: file.input.clone(),
+            task: None,
+        };
+        let again = import(&path, None, &template, &bench.device).unwrap();
+        assert_eq!(again.file.task, file.task, "{:?}", file.model);
+        assert_eq!(again.file.state, file.state, "{:?}", file.model);
+        let said = again.notes[0].contains("at each of 5 steps");
+        assert_eq!(said, outputs != 4, "{:?}", again.notes);
+    }
+}
+
+#[test]
+fn what_is_no_array_in_an_archive_is_an_error_where_it_is_needed() {
+    let bench = Bench::new();
+    let arrays = [
+        NpzArray::singles("layers.0.weight", vec![2, 2], vec![1.0, 2.0, 3.0, 4.0]),
+        NpzArray::singles("layers.0.bias", vec![2], vec![0.5, -0.5]),
+        NpzArray::singles("readme", vec![1], vec![0.0]),
+    ];
+    let mut whole = Vec::new();
+    write_npz(&mut whole, &arrays).unwrap();
+    let template = Template {
+        model: ModelConfig::new(granule_models::MlpConfig {
+            widths: Vec::new(),
+            ..Default::default()
+        }),
+        input: InputSpec::new(InputShape::Vector { len: 2 }),
+        task: None,
+    };
+    let path = bench.at("w.npz");
+    // The content of a member no longer begins as an array.
+    let without = |name: &str| {
+        let name = format!("{name}.npy");
+        let mut bytes = whole.clone();
+        let mut windows = bytes.windows(name.len());
+        let at = windows.position(|part| part == name.as_bytes());
+        let content = at.unwrap() + name.len();
+        bytes[content..content + 6].copy_from_slice(b"Read m");
+        std::fs::write(&path, bytes).unwrap();
+        import(&path, None, &template, &bench.device)
+    };
+    let imported = without("readme").unwrap();
+    assert_eq!(imported.file.state.0["layers.0.bias"].data, [0.5, -0.5]);
+    assert!(
+        imported.notes.concat().contains("left out: readme"),
+        "{:?}",
+        imported.notes
+    );
+    let error = without("layers.0.bias").unwrap_err().to_string();
+    assert!(
+        error.contains("layers.0.bias.npy") && error.contains("not an npy array"),
+        "{error}"
+    );
 }
 
 /// Tensors by name, some of them changed.

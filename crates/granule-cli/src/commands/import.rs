@@ -116,6 +116,8 @@ fn of_model_file(args: &args::Import) -> anyhow::Result<Option<(Template, String
         (args.input.is_some(), "--input"),
         (args.dataset.is_some(), "--dataset"),
         (!args.set.is_empty(), "--set"),
+        (args.data_dir.is_some(), "--data-dir"),
+        (args.offline, "--offline"),
     ];
     if let Some((_, flag)) = flags.into_iter().find(|(given, _)| *given) {
         let text = format!(
@@ -147,6 +149,17 @@ fn of_configuration(args: &args::Import) -> anyhow::Result<(Template, String)> {
         ))
         .hint("add --dataset NAME, or --input 1x28x28; or name a run: --model runs/RUN")
         .into());
+    }
+    let of_sets = [
+        (args.data_dir.is_some(), "--data-dir"),
+        (args.offline, "--offline"),
+    ];
+    let unused = of_sets.into_iter().find(|(given, _)| *given);
+    if let (Some(_), Some((_, flag))) = (args.input, unused) {
+        let text = format!("{flag} does not go with --input, which takes no data set");
+        return Err(Usage::new(text)
+            .hint("name a data set by --dataset in its place")
+            .into());
     }
     let mut config = resolve(&args::Train {
         what: Some(args.model.clone()),

@@ -783,8 +783,14 @@ mod tests {
         // {"best": tensor, "state_dict": {"w": tensor}}
         let whole = state_dict();
         let tensor = {
-            let begin = whole.windows(7).position(|part| part == b"ctorch.").unwrap();
-            let end = whole.windows(4).position(|part| part == b"Rq\x0ds").unwrap();
+            let begin = whole
+                .windows(7)
+                .position(|part| part == b"ctorch.")
+                .unwrap();
+            let end = whole
+                .windows(4)
+                .position(|part| part == b"Rq\x0ds")
+                .unwrap();
             whole[begin..=end].to_vec()
         };
         // The backward hooks are taken from the memo.
@@ -802,11 +808,17 @@ mod tests {
     fn metadata_of_a_tensor_is_refused_unless_it_says_nothing() {
         let whole = state_dict();
         // After the backward hooks.
-        let at = whole.windows(4).position(|part| part == b"Rq\x0bt").unwrap() + 3;
+        let at = whole
+            .windows(4)
+            .position(|part| part == b"Rq\x0bt")
+            .unwrap()
+            + 3;
         let with = |metadata: &[u8]| read(&[&whole[..at], metadata, &whole[at..]].concat());
         assert_eq!(with(b"}").unwrap().len(), 1);
         assert_eq!(with(b"N").unwrap().len(), 1);
-        let error = with(b"}X\x04\x00\x00\x00conj\x88s").unwrap_err().to_string();
+        let error = with(b"}X\x04\x00\x00\x00conj\x88s")
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("metadata"), "{error}");
     }
 
