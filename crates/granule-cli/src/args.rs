@@ -699,7 +699,8 @@ pub struct Import {
     #[arg(long, value_name = "EXTENTS", help_heading = "Model", value_parser = input_shape, conflicts_with = "dataset")]
     pub input: Option<InputShape>,
 
-    /// The classes by the order of the outputs, as in cat,dog [default: those of the run or data set, else numbers from 0, where the weights give two or more]
+    /// The classes by the order of the outputs, as in cat,dog [default: those of the run or data set, else numbers from 0,
+    /// where the weights give two or more]
     #[arg(
         long,
         value_name = "NAME,…",
