@@ -43,10 +43,13 @@ impl Hash for Advance {
 
 /// Where variables are computed.
 pub(crate) struct Room<T> {
-    /// A block of every operand, and what the program needs besides.
+    /// A block of what is read, one of what is computed, and what the program needs besides.
     blocks: Vec<Block<T, N>>,
     /// Constants that are the same for all elements.
     shared: Vec<T>,
+    /// Where some are not, a block of each, and the number that it is full of.
+    each: Vec<Block<T, N>>,
+    full_of: Vec<Option<T>>,
 }
 
 impl<T> Default for Room<T> {
@@ -54,7 +57,16 @@ impl<T> Default for Room<T> {
         Self {
             blocks: Vec::new(),
             shared: Vec::new(),
+            each: Vec::new(),
+            full_of: Vec::new(),
         }
+    }
+}
+
+/// Makes place for some, and keeps what is there for the next time.
+fn reserve<T: Clone>(all: &mut Vec<T>, count: usize, empty: T) {
+    if all.len() < count {
+        all.resize(count, empty);
     }
 }
 
@@ -124,24 +136,39 @@ impl Advance {
         let program = &self.layout.programs[self.program];
         // The operands before the constants are read, the inflow last.
         let first = program.reads.len() + 1;
-        let operands = first + program.slots.len();
-        let blocks = operands + program.scratch();
-        if room.blocks.len() < blocks {
-            room.blocks.resize(blocks, Block::of(T::ZERO));
-        }
-        room.shared.clear();
-        for index in first..operands {
-            if let [one] = operand(index) {
-                room.shared.push(*one);
+        let count = program.slots.len();
+        let Room {
+            blocks,
+            shared,
+            each,
+            full_of,
+        } = room;
+        let empty = Block::of(T::ZERO);
+        reserve(blocks, first + 1 + program.scratch(), empty);
+        shared.clear();
+        for index in 0..count {
+            if let [one] = operand(first + index) {
+                shared.push(*one);
             }
         }
-        let Room { blocks, shared } = room;
-        let (own, scratch) = blocks.split_at_mut(operands);
-        let (reads, constants) = own.split_at_mut(first);
-        let same = shared.len() == constants.len();
-        let each = if same { first } else { operands };
-        for (index, block) in reads.iter_mut().chain(&mut *constants).enumerate() {
-            if let (true, [one]) = (index < each, operand(index)) {
+        let same = shared.len() == count;
+        if !same {
+            reserve(each, count, empty);
+            reserve(full_of, count, None);
+            for (index, (block, full_of)) in each.iter_mut().zip(full_of).take(count).enumerate() {
+                match operand(first + index) {
+                    [one] if *full_of == Some(*one) => {}
+                    [one] => (*block, *full_of) = (Block::of(*one), Some(*one)),
+                    _ => *full_of = None,
+                }
+            }
+        }
+        let (reads, rest) = blocks.split_at_mut(first);
+        let Some((padded, scratch)) = rest.split_first_mut() else {
+            return;
+        };
+        for (index, block) in reads.iter_mut().enumerate() {
+            if let [one] = operand(index) {
                 *block = Block::of(*one);
             }
         }
@@ -160,9 +187,11 @@ impl Advance {
                     }
                 }
             }
-            for (index, constant) in constants.iter_mut().enumerate() {
-                if let Some(values) = part(first + index, from, len) {
-                    constant[..len].copy_from_slice(values);
+            if !same {
+                for (index, constant) in each.iter_mut().take(count).enumerate() {
+                    if let Some(values) = part(first + index, from, len) {
+                        constant[..len].copy_from_slice(values);
+                    }
                 }
             }
             let read = |index: usize| {
@@ -174,11 +203,9 @@ impl Advance {
             for (index, place) in given[..first - 1].iter_mut().enumerate() {
                 *place = read(index);
             }
-            let mut padded = Block::of(T::ZERO);
-            let next = if len < N {
-                &mut padded.0
-            } else {
-                <&mut [T; N]>::try_from(&mut *out).unwrap_or(&mut padded.0)
+            let next = match <&mut [T; N]>::try_from(&mut *out) {
+                Ok(next) => next,
+                Err(_) => &mut padded.0,
             };
             let reads = &given;
             let done = if same {
@@ -186,7 +213,7 @@ impl Advance {
                 let given = Given { reads, constants };
                 advance::<T, _, FUSED, N>(program, &given, inflow, dt, scratch, (next, None))
             } else {
-                let constants = &*constants;
+                let constants = &each[..count];
                 let given = Given { reads, constants };
                 advance::<T, _, FUSED, N>(program, &given, inflow, dt, scratch, (next, None))
             };
