@@ -382,7 +382,7 @@ mod tests {
     fn as_many_classes_as_a_model_has_are_named_and_no_more() {
         let three = imported("3", &LINEAR).unwrap().file.task;
         assert_eq!(three.outputs(), 3);
-        for many in [0, 65537, 1 << 62] {
+        for many in [0, 65537, 1_usize << 62] {
             let error = imported(&many.to_string(), &LINEAR)
                 .unwrap_err()
                 .to_string();

@@ -186,9 +186,9 @@ fn what_is_no_array_in_an_archive_is_an_error_where_it_is_needed() {
     let without = |name: &str| {
         let name = format!("{name}.npy");
         let mut bytes = whole.clone();
-        let mut windows = bytes.windows(name.len());
-        let at = windows.position(|part| part == name.as_bytes());
-        let content = at.unwrap() + name.len();
+        let find = |bytes: &[u8], part: &[u8]| bytes.windows(part.len()).position(|x| x == part);
+        let at = find(&bytes, name.as_bytes()).unwrap();
+        let content = at + find(&bytes[at..], b"\x93NUMPY").unwrap();
         bytes[content..content + 6].copy_from_slice(b"Read m");
         std::fs::write(&path, bytes).unwrap();
         import(&path, None, &template, &bench.device)

@@ -318,7 +318,8 @@ fn empty_and_misfitting_tensors_are_as_in_f32() {
             let [full, bf16] =
                 [Factors::Full, Factors::Bf16].map(|factors| dims(&device, sizes, factors));
             assert_eq!(full, bf16, "{sizes:?}");
-            assert_eq!(full.is_ok(), sizes[0] == 0, "{sizes:?}: {full:?}");
+            // Burn's ndarray refuses an empty batch, too.
+            assert!(full.is_err() || sizes[0] == 0, "{sizes:?}: {full:?}");
         }
     }
 }
