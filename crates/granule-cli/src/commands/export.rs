@@ -1,17 +1,15 @@
 //! `granule export`.
 
 use std::io::{BufWriter, Write as _};
-use std::path::Path;
 
 use granule::device::DeviceSpec;
-use granule::interchange::{Format, InterchangeError, export};
+use granule::interchange::{InterchangeError, export};
 use granule::models::ModelFile;
-use serde_json::json;
 
+use super::exchange::{described, fields, format};
 use super::result::fact;
 use super::target::{Target, on};
 use crate::args;
-use crate::failure::Usage;
 use crate::output;
 use crate::written::OutFile;
 
@@ -39,15 +37,9 @@ pub fn run(args: &args::Export) -> anyhow::Result<()> {
         None => written?,
     }
     if args.json {
-        let fields = json!({
-            "model": file.model.name(),
-            "format": format.name(),
-            "out": args.out.display().to_string(),
-            "tensors": file.state.0.len(),
-        });
-        return output::event("export", fields);
+        return output::event("export", fields(&file, format, &args.out));
     }
-    fact("model", &super::import::described(&file))?;
+    fact("model", &described(&file))?;
     fact("format", format.summary())?;
     fact("file", &args.out.display().to_string())
 }
@@ -56,13 +48,4 @@ pub fn run(args: &args::Export) -> anyhow::Result<()> {
 fn kept(failure: &mut Option<anyhow::Error>, error: anyhow::Error) -> std::io::Error {
     *failure = Some(error);
     std::io::ErrorKind::InvalidData.into()
-}
-
-/// The format that was named, else that of the file's name.
-pub(super) fn format(named: Option<&str>, path: &Path) -> Result<&'static Format, Usage> {
-    let format = match named {
-        Some(name) => Format::from_name(name),
-        None => Format::of_path(path),
-    };
-    format.map_err(|error| Usage::new(error.to_string()))
 }

@@ -7,9 +7,8 @@ use granule::device::DeviceSpec;
 use granule::interchange::{Imported, Template, import};
 use granule::models::{InputSpec, ModelConfig, ModelFile, Task};
 use granule::train::{Quiet, plan};
-use serde_json::json;
 
-use super::export::format;
+use super::exchange::{described, fields, format};
 use super::result::fact;
 use super::target::on;
 use crate::args;
@@ -26,19 +25,13 @@ pub fn run(args: &args::Import) -> anyhow::Result<()> {
     let imported = on(&device, || {
         Ok(import(&args.file, Some(format), &template, device.burn())?)
     })?;
-    let Imported { file, notes } = imported;
+    let Imported { file, mut notes } = imported;
     let bytes = file.to_bytes()?;
     out.write(|handle| handle.write_all(&bytes))?;
-    let mut notes = notes;
     notes.extend(source);
     if args.json {
-        let fields = json!({
-            "model": file.model.name(),
-            "format": format.name(),
-            "out": args.out.display().to_string(),
-            "tensors": file.state.0.len(),
-            "notes": notes,
-        });
+        let mut fields = fields(&file, format, &args.out);
+        fields["notes"] = notes.into();
         return output::event("import", fields);
     }
     for note in &notes {
@@ -50,17 +43,6 @@ pub fn run(args: &args::Import) -> anyhow::Result<()> {
         &format!("{} ({})", args.file.display(), format.summary()),
     )?;
     fact("file", &args.out.display().to_string())
-}
-
-/// `lenet: 1×28×28 (channels, height, width) → 10 classes`
-pub(super) fn described(file: &ModelFile) -> String {
-    let noun = match file.task {
-        Task::Classification { .. } => "class",
-        _ => "value",
-    };
-    let (name, input) = (file.model.name(), &file.input.shape);
-    let outputs = output::counted(file.task.outputs(), noun);
-    format!("{name}: {input} → {outputs}")
 }
 
 /// What the weights do not say, and from where it is taken.
@@ -103,6 +85,14 @@ fn is_name(model: &str) -> bool {
     ModelConfig::names().contains(&model)
 }
 
+/// Refuses the first of these flags that is given.
+fn refuse(flags: &[(bool, &str)], with: &str, hint: &str) -> Result<(), Usage> {
+    match flags.iter().find(|(given, _)| *given) {
+        Some((_, flag)) => Err(Usage::new(format!("{flag} does not go with {with}")).hint(hint)),
+        None => Ok(()),
+    }
+}
+
 /// That of a run or model file, where one is named.
 fn of_model_file(args: &args::Import) -> anyhow::Result<Option<(Template, String)>> {
     let path = Path::new(&args.model);
@@ -119,15 +109,8 @@ fn of_model_file(args: &args::Import) -> anyhow::Result<Option<(Template, String
         (args.data_dir.is_some(), "--data-dir"),
         (args.offline, "--offline"),
     ];
-    if let Some((_, flag)) = flags.into_iter().find(|(given, _)| *given) {
-        let text = format!(
-            "{flag} does not go with --model {}, which says it",
-            args.model
-        );
-        return Err(Usage::new(text)
-            .hint("name the kind of the model or a TOML file")
-            .into());
-    }
+    let with = format!("--model {}, which says it", args.model);
+    refuse(&flags, &with, "name the kind of the model or a TOML file")?;
     let template = Template {
         model: file.model,
         input: file.input,
@@ -150,16 +133,13 @@ fn of_configuration(args: &args::Import) -> anyhow::Result<(Template, String)> {
         .hint("add --dataset NAME, or --input 1x28x28; or name a run: --model runs/RUN")
         .into());
     }
-    let of_sets = [
-        (args.data_dir.is_some(), "--data-dir"),
-        (args.offline, "--offline"),
-    ];
-    let unused = of_sets.into_iter().find(|(given, _)| *given);
-    if let (Some(_), Some((_, flag))) = (args.input, unused) {
-        let text = format!("{flag} does not go with --input, which takes no data set");
-        return Err(Usage::new(text)
-            .hint("name a data set by --dataset in its place")
-            .into());
+    if args.input.is_some() {
+        let of_sets = [
+            (args.data_dir.is_some(), "--data-dir"),
+            (args.offline, "--offline"),
+        ];
+        let with = "--input, which takes no data set";
+        refuse(&of_sets, with, "name a data set by --dataset in its place")?;
     }
     let mut config = resolve(&args::Train {
         what: Some(args.model.clone()),

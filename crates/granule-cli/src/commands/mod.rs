@@ -9,6 +9,7 @@ mod decoder;
 pub mod detect;
 pub mod devices;
 pub mod eval;
+mod exchange;
 pub mod export;
 pub mod import;
 pub mod importance;
