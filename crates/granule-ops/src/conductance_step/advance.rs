@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use burn::tensor::Tensor;
 
-use super::cpu::{Given, Number, advance};
+use super::cpu::{Constants, Given, Number, advance};
 use super::program::{MOST_READS, Slot};
 use super::sweep::Block;
 use super::{ConductanceStep, Layout};
@@ -21,6 +21,8 @@ const LEAST: usize = 8;
 pub(crate) struct Advance {
     layout: Arc<Layout>,
     program: usize,
+    /// Blocks that its program needs besides what it reads and writes.
+    scratch: usize,
     dt: f64,
 }
 
@@ -41,32 +43,86 @@ impl Hash for Advance {
     }
 }
 
+/// The operands of a variable, each of as many elements as are computed, or of one that stands for all of them.
+pub(crate) trait Operands<T> {
+    fn operand(&self, index: usize) -> &[T];
+}
+
 /// Where variables are computed.
 pub(crate) struct Room<T> {
     /// A block of what is read, one of what is computed, and what the program needs besides.
     blocks: Vec<Block<T, N>>,
-    /// Constants that are the same for all elements.
-    shared: Vec<T>,
-    /// Where some are not, a block of each, and the number that it is full of.
-    each: Vec<Block<T, N>>,
-    full_of: Vec<Option<T>>,
+    held: Held<T>,
+    /// Of the variables whose constants stay the same, by their numbers.
+    known: Vec<Option<Held<T>>>,
 }
 
 impl<T> Default for Room<T> {
     fn default() -> Self {
         Self {
             blocks: Vec::new(),
-            shared: Vec::new(),
-            each: Vec::new(),
-            full_of: Vec::new(),
+            held: Held::Shared(Vec::new()),
+            known: Vec::new(),
         }
     }
 }
 
-/// Makes place for some, and keeps what is there for the next time.
-fn reserve<T: Clone>(all: &mut Vec<T>, count: usize, empty: T) {
-    if all.len() < count {
-        all.resize(count, empty);
+/// The constants of a program.
+enum Held<T> {
+    /// The same for all elements.
+    Shared(Vec<T>),
+    /// Where some are not: a block full of each that is; the others stay where they are.
+    Each(Vec<Block<T, N>>),
+}
+
+impl<T: Number> Held<T> {
+    /// `count` operands from `first` on.
+    fn of(operands: &impl Operands<T>, first: usize, count: usize) -> Self {
+        let all = || (first..first + count).map(|index| operands.operand(index));
+        let single = |values: &[T]| match values {
+            [one] => Some(*one),
+            _ => None,
+        };
+        match all().map(single).collect() {
+            Some(shared) => Self::Shared(shared),
+            None => Self::Each(
+                all()
+                    .map(|values| Block::of(single(values).unwrap_or(T::ZERO)))
+                    .collect(),
+            ),
+        }
+    }
+}
+
+/// Constants of a block of elements, of which some are the same for all.
+struct OfBlock<'a, T, O> {
+    same: &'a [Block<T, N>],
+    operands: &'a O,
+    /// The first of them.
+    first: usize,
+    /// The first element, where there is a whole block.
+    from: Option<usize>,
+}
+
+impl<T, O> Clone for OfBlock<'_, T, O> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T, O> Copy for OfBlock<'_, T, O> {}
+
+impl<'a, T: Number, O: Operands<T>> Constants<T, N> for OfBlock<'a, T, O> {
+    const SHARED: bool = false;
+    type One = &'a [T; N];
+
+    #[inline(always)]
+    fn one(self, index: usize) -> &'a [T; N] {
+        let own = self.from.and_then(|from| {
+            let values = self.operands.operand(self.first + index);
+            values.get(from..from + N)?.try_into().ok()
+        });
+        own.unwrap_or(&self.same[index])
     }
 }
 
@@ -98,6 +154,7 @@ pub(super) fn record(
         let of = Advance {
             layout: Arc::clone(layout),
             program,
+            scratch: own.scratch(),
             dt,
         };
         let next = record_cells(Cells {
@@ -123,79 +180,69 @@ impl Advance {
         self.layout.cells
     }
 
-    /// Computes the variable. Each operand has as many elements as `out`, or one that stands for all of them.
+    /// The place of its first constant among its operands: after what its program reads, and the inflow.
+    pub(crate) fn first_constant(&self) -> usize {
+        self.layout.programs[self.program].reads.len() + 1
+    }
+
+    /// Computes the variable. `number` is its own, where its constants are the same whenever it is computed in this room.
     ///
     /// `#[inline(always)]` so that kernels may call it.
     #[inline(always)]
-    pub(crate) fn run<'a, T: Number, const FUSED: bool>(
+    pub(crate) fn run<T: Number, const FUSED: bool>(
         &self,
-        operand: impl Fn(usize) -> &'a [T],
+        operands: &impl Operands<T>,
+        number: Option<usize>,
         out: &mut [T],
         room: &mut Room<T>,
     ) {
         let program = &self.layout.programs[self.program];
-        // The operands before the constants are read, the inflow last.
-        let first = program.reads.len() + 1;
+        let first = self.first_constant();
         let count = program.slots.len();
         let Room {
             blocks,
-            shared,
-            each,
-            full_of,
+            held,
+            known,
         } = room;
-        let empty = Block::of(T::ZERO);
-        reserve(blocks, first + 1 + program.scratch(), empty);
-        shared.clear();
-        for index in 0..count {
-            if let [one] = operand(first + index) {
-                shared.push(*one);
-            }
+        let all = first + 1 + self.scratch;
+        if blocks.len() < all {
+            blocks.resize(all, Block::of(T::ZERO));
         }
-        let same = shared.len() == count;
-        if !same {
-            reserve(each, count, empty);
-            reserve(full_of, count, None);
-            for (index, (block, full_of)) in each.iter_mut().zip(full_of).take(count).enumerate() {
-                match operand(first + index) {
-                    [one] if *full_of == Some(*one) => {}
-                    [one] => (*block, *full_of) = (Block::of(*one), Some(*one)),
-                    _ => *full_of = None,
+        let held = match number {
+            Some(number) => {
+                if known.len() <= number {
+                    known.resize_with(number + 1, || None);
                 }
+                known[number].get_or_insert_with(|| Held::of(operands, first, count))
             }
-        }
+            None => {
+                *held = Held::of(operands, first, count);
+                held
+            }
+        };
         let (reads, rest) = blocks.split_at_mut(first);
         let Some((padded, scratch)) = rest.split_first_mut() else {
             return;
         };
         for (index, block) in reads.iter_mut().enumerate() {
-            if let [one] = operand(index) {
+            if let [one] = operands.operand(index) {
                 *block = Block::of(*one);
             }
         }
-        let part = |index: usize, from: usize, len: usize| match operand(index) {
-            [_] => None,
-            values => Some(&values[from..from + len]),
-        };
         let dt = T::of(self.dt);
         for (block, out) in out.chunks_mut(N).enumerate() {
             let (from, len) = (block * N, out.len());
+            let whole = len == N;
             // What is read of a whole block is read where it is.
-            if len < N {
-                for (index, read) in reads.iter_mut().enumerate() {
-                    if let Some(values) = part(index, from, len) {
-                        read[..len].copy_from_slice(values);
-                    }
-                }
-            }
-            if !same {
-                for (index, constant) in each.iter_mut().take(count).enumerate() {
-                    if let Some(values) = part(first + index, from, len) {
-                        constant[..len].copy_from_slice(values);
-                    }
+            if !whole {
+                copy_rest(operands, 0, reads, from);
+                if let Held::Each(same) = held {
+                    copy_rest(operands, first, same, from);
                 }
             }
             let read = |index: usize| {
-                let whole = part(index, from, len).and_then(|part| part.try_into().ok());
+                let values = operands.operand(index).get(from..from + N);
+                let whole = values.and_then(|values| values.try_into().ok());
                 whole.unwrap_or(&reads[index].0)
             };
             let inflow = read(first - 1);
@@ -208,19 +255,43 @@ impl Advance {
                 Err(_) => &mut padded.0,
             };
             let reads = &given;
-            let done = if same {
-                let constants = &shared[..];
-                let given = Given { reads, constants };
-                advance::<T, _, FUSED, N>(program, &given, inflow, dt, scratch, (next, None))
-            } else {
-                let constants = &each[..count];
-                let given = Given { reads, constants };
-                advance::<T, _, FUSED, N>(program, &given, inflow, dt, scratch, (next, None))
+            let done = match held {
+                Held::Shared(constants) => {
+                    let constants = &constants[..];
+                    let given = Given { reads, constants };
+                    advance::<T, _, FUSED, N>(program, &given, inflow, dt, scratch, (next, None))
+                }
+                Held::Each(same) => {
+                    let constants = OfBlock {
+                        same: &same[..],
+                        operands,
+                        first,
+                        from: whole.then_some(from),
+                    };
+                    let given = Given { reads, constants };
+                    advance::<T, _, FUSED, N>(program, &given, inflow, dt, scratch, (next, None))
+                }
             };
             debug_assert!(done.is_some(), "a program of another step");
-            if len < N {
+            if !whole {
                 out.copy_from_slice(&padded[..len]);
             }
+        }
+    }
+}
+
+/// What is left of the operands from `first` on, element `from` and those after it, where there is more than one.
+fn copy_rest<T: Number>(
+    operands: &impl Operands<T>,
+    first: usize,
+    blocks: &mut [Block<T, N>],
+    from: usize,
+) {
+    for (index, block) in blocks.iter_mut().enumerate() {
+        let values = operands.operand(first + index);
+        if let [_, _, ..] = values {
+            let rest = &values[from..];
+            block[..rest.len()].copy_from_slice(rest);
         }
     }
 }

@@ -89,6 +89,8 @@ pub(super) fn phi1<T: Number>(z: T, below: T) -> T {
 
 /// The constants of a program.
 pub(super) trait Constants<T, const N: usize>: Copy {
+    /// Whether all elements have the same.
+    const SHARED: bool;
     type One: Constant<T>;
 
     fn one(self, index: usize) -> Self::One;
@@ -110,14 +112,15 @@ impl<T: Copy> Constant<T> for Same<T> {
     }
 }
 
-impl<T: Copy, const N: usize> Constant<T> for &Block<T, N> {
+impl<T: Copy, const N: usize> Constant<T> for &[T; N] {
     #[inline(always)]
     fn at(self, element: usize) -> T {
-        self.0[element]
+        self[element]
     }
 }
 
 impl<T: Copy, const N: usize> Constants<T, N> for &[T] {
+    const SHARED: bool = true;
     type One = Same<T>;
 
     #[inline(always)]
@@ -127,10 +130,11 @@ impl<T: Copy, const N: usize> Constants<T, N> for &[T] {
 }
 
 impl<'a, T: Copy, const N: usize> Constants<T, N> for &'a [Block<T, N>] {
-    type One = &'a Block<T, N>;
+    const SHARED: bool = false;
+    type One = &'a [T; N];
 
     #[inline(always)]
-    fn one(self, index: usize) -> &'a Block<T, N> {
+    fn one(self, index: usize) -> &'a [T; N] {
         &self[index]
     }
 }
@@ -146,8 +150,75 @@ impl<T: Number, C: Constants<T, N>, const N: usize> Given<'_, T, C, N> {
     /// Scale, shift and steepness.
     #[inline(always)]
     pub(super) fn term(&self, at: usize) -> [C::One; 3] {
-        [0, 1, 2].map(|i| self.constants.one(at + i))
+        let Self { constants, .. } = self;
+        [
+            constants.one(at),
+            constants.one(at + 1),
+            constants.one(at + 2),
+        ]
     }
+}
+
+/// A curve of `z` alone.
+trait Rate {
+    fn of<T: Number, const FUSED: bool>(z: T) -> T;
+}
+
+struct Bernoulli;
+struct Exponential;
+struct Sigmoid;
+
+impl Rate for Bernoulli {
+    #[inline(always)]
+    fn of<T: Number, const FUSED: bool>(z: T) -> T {
+        bernoulli(z, z.exponential_minus_one::<FUSED>())
+    }
+}
+
+impl Rate for Exponential {
+    #[inline(always)]
+    fn of<T: Number, const FUSED: bool>(z: T) -> T {
+        z.exponential::<FUSED>()
+    }
+}
+
+impl Rate for Sigmoid {
+    #[inline(always)]
+    fn of<T: Number, const FUSED: bool>(z: T) -> T {
+        (-z).sigmoid::<FUSED>()
+    }
+}
+
+/// `scale · f(steepness · (x + shift))` of an element.
+#[inline(always)]
+fn rate<R: Rate, T: Number, C: Constant<T>, const FUSED: bool>(
+    x: T,
+    [scale, shift, steepness]: [C; 3],
+    element: usize,
+) -> T {
+    let z = steepness.at(element) * (x + shift.at(element));
+    scale.at(element) * R::of::<T, FUSED>(z)
+}
+
+/// Calls for a [`Rate`] of this name, where the curve is one.
+macro_rules! for_rate {
+    ($curve:expr, $rate:ident => $body:expr) => {
+        match $curve {
+            RateCurve::Bernoulli => {
+                type $rate = Bernoulli;
+                Some($body)
+            }
+            RateCurve::Exponential => {
+                type $rate = Exponential;
+                Some($body)
+            }
+            RateCurve::Sigmoid => {
+                type $rate = Sigmoid;
+                Some($body)
+            }
+            RateCurve::Constant | RateCurve::Hill => None,
+        }
+    };
 }
 
 /// `scale · f(z)`
@@ -155,37 +226,26 @@ impl<T: Number, C: Constants<T, N>, const N: usize> Given<'_, T, C, N> {
 fn term<T: Number, C: Constant<T>, const FUSED: bool, const N: usize>(
     curve: RateCurve,
     x: &[T; N],
-    [scale, shift, steepness]: [C; 3],
+    constants: [C; 3],
     value: &mut Block<T, N>,
 ) {
-    let z = |i: usize| steepness.at(i) * (x[i] + shift.at(i));
-    match curve {
-        RateCurve::Constant => {
-            for i in 0..N {
-                value[i] = scale.at(i);
-            }
+    let of_voltage = for_rate!(curve, R => {
+        for i in 0..N {
+            value[i] = rate::<R, T, C, FUSED>(x[i], constants, i);
         }
-        RateCurve::Bernoulli => {
-            for i in 0..N {
-                let z = z(i);
-                value[i] = scale.at(i) * bernoulli(z, z.exponential_minus_one::<FUSED>());
-            }
+    });
+    if of_voltage.is_some() {
+        return;
+    }
+    let [scale, shift, steepness] = constants;
+    if curve == RateCurve::Hill {
+        for i in 0..N {
+            let logarithm = (above_zero(x[i]) / shift.at(i)).logarithm();
+            value[i] = scale.at(i) * (steepness.at(i) * logarithm).sigmoid::<FUSED>();
         }
-        RateCurve::Exponential => {
-            for i in 0..N {
-                value[i] = scale.at(i) * z(i).exponential::<FUSED>();
-            }
-        }
-        RateCurve::Sigmoid => {
-            for i in 0..N {
-                value[i] = scale.at(i) * (-z(i)).sigmoid::<FUSED>();
-            }
-        }
-        RateCurve::Hill => {
-            for i in 0..N {
-                let logarithm = (above_zero(x[i]) / shift.at(i)).logarithm();
-                value[i] = scale.at(i) * (steepness.at(i) * logarithm).sigmoid::<FUSED>();
-            }
+    } else {
+        for i in 0..N {
+            value[i] = scale.at(i);
         }
     }
 }
@@ -403,7 +463,7 @@ fn currents<T: Number, C: Constants<T, N>, const FUSED: bool, const N: usize>(
                 }
             }
             Battery::Nernst { at, inside } => {
-                let [factor, outside] = [at, at + 1].map(|at| given.constants.one(at));
+                let (factor, outside) = (given.constants.one(at), given.constants.one(at + 1));
                 let inside = given.reads[inside];
                 for i in 0..N {
                     let conductance = g.at(i) * open[i];
@@ -466,6 +526,53 @@ fn relax<T: Number, const FUSED: bool, const N: usize>(
     }
 }
 
+/// A gate of which each rate is a term of its own, in one pass that keeps nothing in between. Whether `φ₁` of all elements was that
+/// of its series; else nothing that was written counts.
+#[inline(always)]
+fn relax_by_rates<
+    A: Rate,
+    B: Rate,
+    T: Number,
+    C: Constants<T, N>,
+    const FUSED: bool,
+    const N: usize,
+>(
+    given: &Given<'_, T, C, N>,
+    [alpha, beta]: [(usize, usize); 2],
+    dt: T,
+    next: &mut [T; N],
+) -> bool {
+    let x = given.reads[1];
+    let (of_alpha, of_beta) = (given.reads[alpha.0], given.reads[beta.0]);
+    let constants = [given.term(alpha.1), given.term(beta.1)];
+    let mut all = true;
+    for i in 0..N {
+        let alpha = rate::<A, T, C::One, FUSED>(of_alpha[i], constants[0], i);
+        let decay = alpha + rate::<B, T, C::One, FUSED>(of_beta[i], constants[1], i);
+        let z = -dt * decay;
+        all &= is_near_zero(z);
+        next[i] = x[i] + (alpha - decay * x[i]) * (dt * z.phi1_near_zero::<FUSED>());
+    }
+    all
+}
+
+/// The same of whatever terms they are.
+#[inline(always)]
+fn gate_in_one_pass<T: Number, C: Constants<T, N>, const FUSED: bool, const N: usize>(
+    motion: &Motion,
+    given: &Given<'_, T, C, N>,
+    dt: T,
+    next: &mut [T; N],
+) -> bool {
+    let Some([(first, alpha), (second, beta)]) = motion.terms() else {
+        return false;
+    };
+    let done = for_rate!(first, A => for_rate!(second, B => {
+        relax_by_rates::<A, B, T, C, FUSED, N>(given, [alpha, beta], dt, next)
+    }));
+    done.flatten().unwrap_or(false)
+}
+
 /// One variable after the step, or both parts of the voltage, the second in `other`.
 #[inline(always)]
 pub(super) fn advance<T: Number, C: Constants<T, N>, const FUSED: bool, const N: usize>(
@@ -479,6 +586,10 @@ pub(super) fn advance<T: Number, C: Constants<T, N>, const FUSED: bool, const N:
     let v = given.reads[0];
     match &program.moves {
         Moves::Gate(motion) => {
+            // Where each element has its own, reading them takes longer than what is kept in between.
+            if C::SHARED && gate_in_one_pass::<T, C, FUSED, N>(motion, given, dt, next) {
+                return Some(());
+            }
             let x = given.reads[1];
             let ([decay, drive], parts) = scratch.split_first_chunk_mut::<2>()?;
             let (first, second) = curves::<T, C, FUSED, N>(motion, given, parts);
@@ -511,7 +622,7 @@ pub(super) fn advance<T: Number, C: Constants<T, N>, const FUSED: bool, const N:
                 relax::<T, FUSED, N>(x, (drive, decay), dt, next);
                 return Some(());
             };
-            let [leak, constant] = [0, 1].map(|at| given.constants.one(at));
+            let (leak, constant) = (given.constants.one(0), given.constants.one(1));
             match part {
                 Part::Moved => {
                     for i in 0..N {

@@ -53,7 +53,7 @@ use std::sync::Arc;
 use burn::tensor::Tensor;
 
 #[cfg(feature = "capture")]
-pub(crate) use advance::{Advance, Room};
+pub(crate) use advance::{Advance, Operands, Room};
 use cable::Joint;
 pub use cable::{CableStep, ImplicitScheme};
 #[cfg(feature = "capture")]

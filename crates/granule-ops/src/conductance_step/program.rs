@@ -106,12 +106,38 @@ pub(crate) struct Program {
 }
 
 impl Expression {
+    /// Where it is one term: its curve, with its argument and its first constant.
+    fn term(&self) -> Option<(RateCurve, (usize, usize))> {
+        match self.nodes[..] {
+            [
+                Node::Term {
+                    curve,
+                    argument,
+                    at,
+                },
+            ] => Some((curve, (argument, at))),
+            _ => None,
+        }
+    }
+
     pub(crate) fn last(&self) -> usize {
         self.nodes.len().saturating_sub(1)
     }
 }
 
 impl Motion {
+    /// Of α and β, where each is one term: its curve, with its argument and its first constant.
+    pub(crate) fn terms(&self) -> Option<[(RateCurve, (usize, usize)); 2]> {
+        let [alpha, beta] = &self.curves[..] else {
+            return None;
+        };
+        let both = (self.form == Form::Rates).then(|| (alpha.term(), beta.term()));
+        match both? {
+            (Some(alpha), Some(beta)) => Some([alpha, beta]),
+            _ => None,
+        }
+    }
+
     /// Parts of its curves.
     pub(crate) fn nodes(&self) -> usize {
         self.curves.iter().map(|curve| curve.nodes.len()).sum()

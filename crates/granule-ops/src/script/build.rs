@@ -299,7 +299,11 @@ impl<T: Number> Builder<T> {
     ) -> Option<Value> {
         let operands = operands.iter().map(|x| self.operand(x, shape));
         let operands = operands.collect::<Option<_>>()?;
-        let work = Work::Advance(Box::new(Advanced { of, operands }));
+        let work = Work::Advance(Box::new(Advanced {
+            of,
+            operands,
+            number: None,
+        }));
         Some(self.push(work, shape.iter().product(), shape))
     }
 
@@ -778,6 +782,7 @@ impl<T: Number> Builder<T> {
         let needed = given.iter().map(|slot| read[*slot]).collect();
         let set: Vec<Slot> = once.buffers.iter().map(|(_, to)| *to).collect();
         let outside = [&states[..], &given, &seen, &set].concat();
+        self.number_advances(&[&states[..], &given].concat());
         let parts = self.parts(&outside, &swaps);
         Some(Steps {
             lens: self.slots.iter().map(Vec::len).collect(),
@@ -1097,6 +1102,24 @@ impl<T: Number> Builder<T> {
             Lanes::Meeting(lanes)
         } else {
             Lanes::Together
+        }
+    }
+
+    /// Gives a number to each variable of cells whose constants no step changes, where `filled` are the buffers that are filled for a
+    /// step.
+    fn number_advances(&mut self, filled: &[Slot]) {
+        let mut changes = vec![false; self.slots.len()];
+        let written = self.code.iter().map(|instruction| &instruction.to);
+        written.chain(filled).for_each(|slot| changes[*slot] = true);
+        let mut number = 0;
+        for instruction in &mut self.code {
+            if let Work::Advance(own) = &mut instruction.work {
+                let constants = &own.operands[own.of.first_constant()..];
+                if !constants.iter().any(|slot| changes[*slot]) {
+                    own.number = Some(number);
+                    number += 1;
+                }
+            }
         }
     }
 

@@ -8,7 +8,7 @@ use super::instruction::{Binary, Elements, Instruction, Matrix, Piece, Sparse, U
 use super::run::{See, Seen};
 use super::team::{Exchange, Wait};
 use super::{Part, Slot, Steps};
-use crate::conductance_step::{self, Room};
+use crate::conductance_step::{self, Operands, Room};
 use crate::firing_rate::elementary::{Elementary, exponential_of_any};
 use crate::sparse_product::product_of_lists;
 use crate::tree_solve::cpu::Edges;
@@ -261,6 +261,20 @@ fn part<'a, T>(x: &'a [T], range: &Range<usize>) -> &'a [T] {
     }
 }
 
+/// Some elements of operands.
+struct Parts<'a, T> {
+    slots: &'a [Vec<T>],
+    operands: &'a [Slot],
+    range: &'a Range<usize>,
+}
+
+impl<T> Operands<T> for Parts<'_, T> {
+    #[inline(always)]
+    fn operand(&self, index: usize) -> &[T] {
+        part(&self.slots[self.operands[index]], self.range)
+    }
+}
+
 /// Performs an instruction of element by element on some elements.
 #[inline(always)]
 fn elementwise<T: Number, const FUSED: bool>(
@@ -280,8 +294,12 @@ fn elementwise<T: Number, const FUSED: bool>(
             choose(out, mask, yes, no);
         }
         Work::Advance(own) => {
-            let operand = |index: usize| part(&slots[own.operands[index]], range);
-            own.of.run::<T, FUSED>(operand, out, room);
+            let operands = Parts {
+                slots,
+                operands: &own.operands,
+                range,
+            };
+            own.of.run::<T, FUSED>(&operands, own.number, out, room);
         }
         _ => {}
     }
@@ -494,7 +512,7 @@ impl<T: Number> Many<'_, T> {
         }
         let of = self.of;
         let mut products = 0;
-        let mut room = Room::default();
+        let mut rooms: Vec<Room<T>> = self.tiles.iter().map(|_| Room::default()).collect();
         let mut ways = vec![Ways::default(); of.parts.len()];
         for step in 0..self.steps {
             self.draw(step);
@@ -509,9 +527,9 @@ impl<T: Number> Many<'_, T> {
                 let own = first..part.end;
                 first = part.end;
                 if part.elementwise {
-                    for tile in self.tiles.iter_mut() {
+                    for (tile, room) in self.tiles.iter_mut().zip(&mut rooms) {
                         let slots = &mut tile.slots;
-                        blocks(&of.code, own.clone(), (part, &mut *ways), slots, &mut room);
+                        blocks(&of.code, own.clone(), (part, &mut *ways), slots, room);
                     }
                     continue;
                 }
@@ -570,6 +588,8 @@ fn blocks<T: Number>(
 ) {
     let fork = part.fork.as_ref().filter(|_| ways.is_worth_it());
     let len = slots[code[own.start].to].len();
+    // A tile is in the nearest cache as it is.
+    let block = if len <= 2 * BLOCK { len } else { BLOCK };
     let mut run = |code: &[Instruction], range: Range<usize>, slots: &mut [Vec<T>]| {
         vectorised(Block {
             code,
@@ -578,8 +598,8 @@ fn blocks<T: Number>(
             room: &mut *room,
         });
     };
-    for start in (0..len).step_by(BLOCK) {
-        let end = (start + BLOCK).min(len);
+    for start in (0..len).step_by(block) {
+        let end = (start + block).min(len);
         let Some(fork) = fork else {
             run(&code[own.clone()], start..end, slots);
             continue;

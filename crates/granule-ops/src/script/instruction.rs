@@ -123,6 +123,8 @@ impl Sparse {
 pub(crate) struct Advanced {
     pub(crate) of: Advance,
     pub(crate) operands: Vec<Slot>,
+    /// One of its own, where its constants are the same in all steps.
+    pub(crate) number: Option<usize>,
 }
 
 #[derive(Clone, Debug)]

@@ -334,7 +334,10 @@ impl<T: Number> Steps<T> {
             Lanes::Together => return vec![None],
             Lanes::Apart(lanes) => {
                 let wide = self.lens.iter().filter(|len| **len > 1).count().max(1);
-                let most = (NEAR / (wide * size_of::<T>())).clamp(32, 512) / 16 * 16;
+                let most = (NEAR / (wide * size_of::<T>())).clamp(32, 512);
+                // Whole blocks of cells, else whole vectors.
+                let whole = if most < 128 { 16 } else { 128 };
+                let most = most / whole * whole;
                 // Two tiles at least where there is enough for both.
                 (
                     lanes,

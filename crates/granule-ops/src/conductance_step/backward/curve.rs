@@ -11,7 +11,7 @@ use super::Gradients;
 fn term<T: Number, const FUSED: bool, const N: usize>(
     curve: RateCurve,
     x: &[T; N],
-    [_, shift, steepness]: [&Block<T, N>; 3],
+    [_, shift, steepness]: [&[T; N]; 3],
     value: &mut Block<T, N>,
     slope: &mut Block<T, N>,
 ) {
