@@ -13,6 +13,7 @@ use granule::io::ByteSize;
 use granule::io::image::{Background, Resize};
 use granule::io::path::expand;
 use granule::models::InputShape;
+use granule::simulate::analysis::ANALYSES;
 use granule::train::importance::By;
 
 use crate::help;
@@ -90,6 +91,9 @@ pub enum Command {
     /// Simulate cells, populations, systems and models of several levels
     #[command(after_long_help = help::SIMULATE)]
     Simulate(Box<Simulate>),
+    /// Analyse what is simulated: fixed points, bifurcations, chaos, spectra, spikes, connectivity
+    #[command(after_long_help = help::analyze())]
+    Analyze(Box<Analyze>),
     /// List the ready-made simulations and runs, or print one
     #[command(after_long_help = help::PRESETS)]
     Presets(Presets),
@@ -129,6 +133,7 @@ impl Command {
             Self::Export(args) => args.json,
             Self::Import(args) => args.json,
             Self::Simulate(args) => args.json,
+            Self::Analyze(args) => args.simulate.json,
             Self::Presets(args) => args.json,
             Self::Config(args) => args.json,
             Self::Devices(args) => args.json,
@@ -850,6 +855,31 @@ pub struct Simulate {
     /// Print the result only, and warnings: no notes, no progress, not how it was run and what was written
     #[arg(long, short, help_heading = "Output")]
     pub quiet: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Analyze {
+    /// How to look at it: names as `granule help analyze` lists them
+    #[arg(value_name = "ANALYSIS", value_parser = analyses())]
+    pub analysis: String,
+
+    /// Set what the analysis asks for, as in `--with parameter=unit.current` (repeatable);
+    /// `granule help analyze` lists all settings
+    #[arg(
+        long,
+        value_name = "KEY=VALUE",
+        help_heading = "Analysis",
+        allow_hyphen_values = true
+    )]
+    pub with: Vec<String>,
+
+    #[command(flatten)]
+    pub simulate: Simulate,
+}
+
+fn analyses() -> PossibleValuesParser {
+    let names = ANALYSES.iter();
+    PossibleValuesParser::new(names.map(|own| PossibleValue::new(own.name).help(own.summary)))
 }
 
 /// Pixels that make an inch, unless another resolution is asked for.

@@ -1,5 +1,7 @@
 //! The long texts below each command's options.
 
+use granule::simulate::analysis::ANALYSES;
+
 pub fn train() -> String {
     format!("{TRAIN_HEAD}\n{DEFAULTS_BY_MODEL}\n{TRAIN_TAIL}")
 }
@@ -320,6 +322,42 @@ Examples:
 
 Prints the scores, the settings that differ, and the loss and accuracy by epoch: of validation where
 there is one, else of training.";
+
+const ANALYZE: &str = "\
+Examples:
+  granule analyze fixed-points wilson-cowan --plot plane.svg
+  granule analyze continuation fitzhugh-nagumo --with parameter=stimulus.amplitude.0 \\
+      --with from=0 --with to=2 --plot branches.svg
+      where the rest state loses its stability, and the cycles between
+  granule analyze lyapunov rate-sine --set population.units=100 --duration 500
+  granule analyze spectrum jansen-rit --set record.variables=[y1] --json
+  granule analyze pca rate-sine --out components.npz
+  granule analyze fc whole-brain --with variable=bold
+  granule analyze spikes balanced-network --with from=200 --out spikes.csv
+
+What is analysed is a preset or a TOML file as `granule simulate` takes it, with its flags. The first
+three look at its equations, with the stimulus held as it is at the end, or at the time `at`; the
+others run it and look at what it records. All are in double precision. --out writes the first
+table as .csv, or all tables and arrays as .npz.
+
+Settings, for --with:
+";
+
+/// Every analysis with its settings.
+pub fn analyze() -> String {
+    let mut text = ANALYZE.to_owned();
+    for analysis in ANALYSES {
+        text.push_str(&format!("  {}: {}\n", analysis.name, analysis.summary));
+        let schema = (analysis.schema)();
+        let properties = schema.get("properties").and_then(|all| all.as_object());
+        for (name, own) in properties.into_iter().flatten() {
+            let about = own.get("description").and_then(|text| text.as_str());
+            let about = about.unwrap_or_default().replace('\n', " ");
+            text.push_str(&format!("    {name:<12} {about}\n"));
+        }
+    }
+    text
+}
 
 pub const SIMULATE: &str = "\
 Examples:

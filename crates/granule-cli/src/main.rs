@@ -246,6 +246,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Runs(args) => commands::runs::run(&args)?,
         Command::Compare(args) => commands::compare::run(&args)?,
         Command::Simulate(args) => return commands::simulate::run(&args),
+        Command::Analyze(args) => return commands::analyze::run(&args),
         Command::Presets(args) => commands::presets::run(&args)?,
         Command::Config(args) => commands::config::run(&args)?,
         Command::Completions(args) => commands::completions::run(&args)?,

@@ -1,5 +1,6 @@
 use granule_io::budget;
 use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
 
 use super::stimulus::StimulusConfig;
 use granule_dynamics::composite::MultiGranularityConfig;
@@ -175,6 +176,73 @@ pub enum ExperimentModel<'a> {
 }
 
 impl ExperimentConfig {
+    /// The same with a number set by its key, as `unit.current` or `stimulus.amplitude.0`.
+    ///
+    /// # Errors
+    ///
+    /// [`DynamicsError::Config`] names the key where there is no such number, or it cannot have that value.
+    pub fn with_number(&self, key: &str, value: f64) -> Result<Self, DynamicsError> {
+        let refused = |allowed: String| DynamicsError::config(key, value, allowed);
+        let whole = Table::try_from(self).map_err(|error| refused(error.to_string()))?;
+        let mut all = Value::Table(whole);
+        let mut place = &mut all;
+        let words: Vec<&str> = key.split('.').collect();
+        for (index, word) in words.iter().enumerate() {
+            let last = index + 1 == words.len();
+            place = match place {
+                Value::Table(table) if last => {
+                    table.entry(*word).or_insert_with(|| Value::Float(value))
+                }
+                Value::Table(table) => table
+                    .entry(*word)
+                    .or_insert_with(|| Value::Table(Table::new())),
+                Value::Array(list) => {
+                    let len = list.len();
+                    let own = word
+                        .parse()
+                        .ok()
+                        .and_then(|place: usize| list.get_mut(place));
+                    own.ok_or_else(|| {
+                        let before = words[..index].join(".");
+                        refused(format!(
+                            "{before} with a place from 0 to {}",
+                            len.saturating_sub(1)
+                        ))
+                    })?
+                }
+                _ => {
+                    let before = words[..index].join(".");
+                    return Err(refused(format!("another key: `{before}` is no table")));
+                }
+            };
+        }
+        *place = match place {
+            Value::Integer(_) if value.fract() == 0.0 && value.abs() < 2_f64.powi(53) => {
+                Value::Integer(value as i64)
+            }
+            Value::Integer(_) => return Err(refused("a whole number".into())),
+            Value::Float(_) => Value::Float(value),
+            // One number for a list of them.
+            Value::Array(list) if list.iter().all(|x| x.is_float() || x.is_integer()) => {
+                Value::Float(value)
+            }
+            other => {
+                return Err(refused(format!(
+                    "the key of a number, not of {}",
+                    other.type_str()
+                )));
+            }
+        };
+        let mut config: Self = all
+            .try_into()
+            .map_err(|error: toml::de::Error| refused(error.message().to_owned()))?;
+        // What was read from a file is not part of the text.
+        if let Some(StimulusConfig::File(_)) = self.stimulus {
+            config.stimulus = self.stimulus.clone();
+        }
+        Ok(config)
+    }
+
     /// The model.
     ///
     /// # Errors

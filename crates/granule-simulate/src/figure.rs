@@ -309,7 +309,7 @@ fn counted(label: String, drawn: usize, all: usize) -> String {
     }
 }
 
-fn label(name: &str, unit: &str) -> String {
+pub(crate) fn label(name: &str, unit: &str) -> String {
     match unit {
         "1" => name.into(),
         unit => format!("{name} ({unit})"),

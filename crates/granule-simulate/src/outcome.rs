@@ -1,3 +1,4 @@
+use granule_dynamics::DynamicsError;
 use granule_dynamics::unit::{SiteDistances, Spikes};
 
 /// A recorded quantity.
@@ -61,7 +62,57 @@ pub struct Outcome {
     pub warnings: Vec<String>,
 }
 
+/// What was recorded from a time on.
+pub(crate) struct Later {
+    pub(crate) times: Vec<f64>,
+    pub(crate) traces: Vec<Trace>,
+}
+
+impl Later {
+    /// The variable of this name.
+    pub(crate) fn trace(&self, name: &str) -> Result<&Trace, DynamicsError> {
+        let found = self.traces.iter().find(|trace| trace.name == name);
+        found.ok_or_else(|| {
+            let names: Vec<&str> = self
+                .traces
+                .iter()
+                .map(|trace| trace.name.as_str())
+                .collect();
+            DynamicsError::config("variable", name, names.join(", "))
+        })
+    }
+}
+
+/// The share of a run that is left out at its beginning, where nothing else is asked for.
+const TRANSIENT: f64 = 0.2;
+
 impl Outcome {
+    /// The time from which on a run is looked at: `from`, or after a fifth of it.
+    pub(crate) fn transient(&self, from: Option<f64>) -> Result<f64, DynamicsError> {
+        match from {
+            None => Ok(TRANSIENT * self.reached),
+            Some(from) if from >= 0.0 && from < self.reached => Ok(from),
+            Some(from) => {
+                let allowed = format!("0 to less than {} ms", self.reached);
+                Err(DynamicsError::config("from", from, allowed))
+            }
+        }
+    }
+
+    /// What was recorded from then on.
+    pub(crate) fn later(&self, from: Option<f64>) -> Result<Later, DynamicsError> {
+        let from = self.transient(from)?;
+        let first = self.times.partition_point(|time| *time < from);
+        let traces = self.traces.iter().map(|trace| Trace {
+            values: trace.values[first * trace.width..].to_vec(),
+            ..trace.clone()
+        });
+        Ok(Later {
+            times: self.times[first..].to_vec(),
+            traces: traces.collect(),
+        })
+    }
+
     /// The mean rate of a group of cells over the run, Hz.
     pub fn mean_rate_hz(&self, group: &Group) -> f64 {
         let spikes = self.spikes.get(group.cells.clone()).unwrap_or_default();

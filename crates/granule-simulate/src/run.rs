@@ -251,6 +251,33 @@ impl Experiment {
         &self.subject.body.dynamics().variables()[..self.subject.shown]
     }
 
+    /// Lets the run begin in another state: each variable with all its columns, as [`Outcome::last`] has them.
+    ///
+    /// # Errors
+    ///
+    /// [`DynamicsError::Shape`] for another number of variables or columns.
+    pub(crate) fn begin_at(&mut self, state: Vec<Vec<f64>>) -> Result<(), DynamicsError> {
+        let initial = &self.subject.initial;
+        let place = Place::of(&initial[0]);
+        let widths: Vec<usize> = initial.tensors().iter().map(|x| x.dims()[1]).collect();
+        let found: Vec<usize> = state.iter().map(Vec::len).collect();
+        if widths != found {
+            return Err(DynamicsError::Shape {
+                what: "the state that a run begins in".into(),
+                expected: widths,
+                found,
+            });
+        }
+        let tensors = state.into_iter().map(|values| {
+            let width = values.len();
+            place.tensor(values, [1, width])
+        });
+        self.subject.initial = State::new(tensors.collect());
+        // The recorded step holds the state that it was recorded with.
+        self.whole = OnceCell::new();
+        Ok(())
+    }
+
     /// What ends a run early: its outcome is then not complete and has what there was after the last whole step.
     pub fn stop(&self) -> Stop {
         self.stop.clone()

@@ -1,5 +1,6 @@
 //! One room per command.
 
+pub mod analyze;
 pub mod bench;
 pub mod compare;
 pub mod completions;

@@ -16,6 +16,8 @@ pub enum Origin {
     Flags,
     Set,
     Sweep,
+    /// Of an analysis.
+    With,
 }
 
 impl fmt::Display for Origin {
@@ -26,6 +28,7 @@ impl fmt::Display for Origin {
             Self::Flags => f.write_str("from the flags"),
             Self::Set => f.write_str("in --set"),
             Self::Sweep => f.write_str("in --sweep"),
+            Self::With => f.write_str("in --with"),
         }
     }
 }
@@ -35,6 +38,7 @@ impl Origin {
     fn flag(&self) -> &'static str {
         match self {
             Self::Sweep => "--sweep",
+            Self::With => "--with",
             _ => "--set",
         }
     }

@@ -72,6 +72,16 @@ pub fn maximal_lyapunov_exponent(
     start: &[f64],
     settings: &Lyapunov,
 ) -> Result<f64, DynamicsError> {
+    lyapunov_exponent_with(field, start, settings, &mut |_, _| Ok(()))
+}
+
+/// The same. `progress` hears of the share that is done and the exponent so far, a hundred times, and may end it with an error.
+pub(super) fn lyapunov_exponent_with(
+    field: &dyn HostField,
+    start: &[f64],
+    settings: &Lyapunov,
+    progress: &mut dyn FnMut(f64, f64) -> Result<(), DynamicsError>,
+) -> Result<f64, DynamicsError> {
     settings.validate()?;
     let n = field.dimension();
     if start.len() != n || n == 0 {
@@ -101,6 +111,13 @@ pub fn maximal_lyapunov_exponent(
         }
         if step >= before {
             growth += length.ln();
+        }
+        if (step + 1).is_multiple_of(((before + during) / 100).max(1)) {
+            let measured = (step + 1).saturating_sub(before).max(1) as f64 * dt;
+            progress(
+                (step + 1) as f64 / (before + during) as f64,
+                growth / measured,
+            )?;
         }
     }
     Ok(growth / (during as f64 * dt))

@@ -1,5 +1,7 @@
 //! Fixed points and exponents of published models.
 
+mod by_name;
+
 use burn::module::Param;
 use granule_dynamics::linalg::eigenvalues;
 use granule_dynamics::model::{Model, NoInput};

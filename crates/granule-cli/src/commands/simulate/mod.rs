@@ -126,7 +126,11 @@ fn simulate(
     }
     let stop = experiment.stop();
     interrupt.also(stop.flag())?;
-    let mut progress = RunProgress::new(Style::choose(args.json, args.quiet), experiment.steps());
+    let mut progress = RunProgress::new(
+        "simulate",
+        Style::choose(args.json, args.quiet),
+        experiment.steps(),
+    );
     let began = Instant::now();
     interrupt.be_gentle();
     let outcome = experiment.run(|step, _| {
@@ -229,7 +233,9 @@ const PATIENCE: Duration = Duration::from_millis(700);
 const FIRST_LINE: Duration = Duration::from_secs(10);
 
 /// How far runs have come that take their time: a bar on a terminal, else a line now and then.
-struct RunProgress {
+pub(super) struct RunProgress {
+    /// What is done.
+    what: &'static str,
     shown: Shown,
     steps: usize,
     began: Instant,
@@ -244,8 +250,9 @@ enum Shown {
 }
 
 impl RunProgress {
-    fn new(style: Style, steps: usize) -> Self {
+    pub(super) fn new(what: &'static str, style: Style, steps: usize) -> Self {
         Self {
+            what,
             shown: match style {
                 Style::Bar => Shown::Bar(None),
                 Style::Lines => Shown::Lines(FIRST_LINE),
@@ -256,14 +263,14 @@ impl RunProgress {
         }
     }
 
-    fn step(&mut self, step: usize) {
-        let (elapsed, steps) = (self.began.elapsed(), self.steps);
+    pub(super) fn step(&mut self, step: usize) {
+        let (elapsed, steps, what) = (self.began.elapsed(), self.steps, self.what);
         match &mut self.shown {
             Shown::Bar(bar) if bar.is_some() || elapsed > PATIENCE => {
                 let bar = bar.get_or_insert_with(|| {
                     let bar = ProgressBar::new(steps as u64);
-                    let template = "simulate {wide_bar} {percent:>3} %  {eta} left";
-                    match ProgressStyle::with_template(template) {
+                    let template = format!("{what} {{wide_bar}} {{percent:>3}} %  {{eta}} left");
+                    match ProgressStyle::with_template(&template) {
                         Ok(style) => bar.with_style(style.progress_chars("━━ ")),
                         Err(_) => bar,
                     }
@@ -274,7 +281,7 @@ impl RunProgress {
                 *due = 2 * elapsed;
                 let left = elapsed.as_secs_f64() * (steps - step) as f64 / step.max(1) as f64;
                 note(&format!(
-                    "simulate: {:.0} %, about {} left",
+                    "{what}: {:.0} %, about {} left",
                     100.0 * step as f64 / steps as f64,
                     output::duration(left)
                 ));
@@ -283,7 +290,7 @@ impl RunProgress {
         }
     }
 
-    fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         if let Shown::Bar(Some(bar)) = &self.shown {
             bar.finish_and_clear();
         }

@@ -1,0 +1,134 @@
+//! The analyses by name. One more is a file and a line here.
+
+use std::ops::ControlFlow;
+
+use granule_dynamics::{DynamicsError, Place};
+use serde::de::DeserializeOwned;
+use toml::Table as Settings;
+
+use super::findings::Findings;
+use super::{components, connectivity, continuation, exponent, points, spectrum, spikes};
+use crate::config::ExperimentConfig;
+use crate::outcome::Outcome;
+
+/// What is analysed, and how.
+pub struct Request<'a> {
+    /// The experiment.
+    pub config: &'a ExperimentConfig,
+    /// Where it is computed, in double precision.
+    pub place: &'a Place,
+    /// The analysis' own settings, those that differ from its defaults.
+    pub settings: &'a Settings,
+    /// What the experiment is called.
+    pub title: &'a str,
+    /// Hears of the share that is done; breaking ends the analysis with [`DynamicsError::Stopped`].
+    pub progress: &'a dyn Fn(f64) -> ControlFlow<()>,
+}
+
+impl Request<'_> {
+    /// The settings of an analysis.
+    ///
+    /// # Errors
+    ///
+    /// [`DynamicsError::Config`] for a setting that it does not have, or of another type.
+    pub(super) fn settings<T: DeserializeOwned>(&self) -> Result<T, DynamicsError> {
+        let read = T::deserialize(toml::Value::from(self.settings.clone()));
+        read.map_err(|error: toml::de::Error| {
+            let found = self.settings.to_string();
+            DynamicsError::config(
+                "settings",
+                found.trim_end().replace('\n', ", "),
+                error.message(),
+            )
+        })
+    }
+
+    /// Says how much is done.
+    ///
+    /// # Errors
+    ///
+    /// [`DynamicsError::Stopped`] where it is to end.
+    pub(super) fn done(&self, share: f64) -> Result<(), DynamicsError> {
+        match (self.progress)(share) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(DynamicsError::Stopped),
+        }
+    }
+
+    /// What becomes of an experiment.
+    ///
+    /// # Errors
+    ///
+    /// Those of its run, and [`DynamicsError::Stopped`].
+    pub(super) fn run(&self, config: &ExperimentConfig) -> Result<Outcome, DynamicsError> {
+        let experiment = config.init(self.place)?;
+        let steps = experiment.steps().max(1) as f64;
+        let outcome = experiment.run(|step, _| (self.progress)(step as f64 / steps))?;
+        if outcome.complete {
+            Ok(outcome)
+        } else {
+            Err(DynamicsError::Stopped)
+        }
+    }
+}
+
+/// A way to look at an experiment.
+pub struct Analysis {
+    /// Its name.
+    pub name: &'static str,
+    /// One line on what it tells.
+    pub summary: &'static str,
+    /// Its settings with their defaults.
+    pub defaults: fn() -> Result<Settings, toml::ser::Error>,
+    /// Its settings with their help.
+    #[cfg(feature = "schema")]
+    pub schema: fn() -> schemars::Schema,
+    run: fn(&Request<'_>) -> Result<Findings, DynamicsError>,
+}
+
+impl Analysis {
+    /// An analysis by its name.
+    pub fn find(name: &str) -> Option<&'static Self> {
+        ANALYSES.iter().find(|analysis| analysis.name == name)
+    }
+
+    /// Looks at an experiment.
+    ///
+    /// # Errors
+    ///
+    /// [`DynamicsError::Config`] for settings that are wrong and for models that it is not for, and what a run returns.
+    pub fn run(&self, request: &Request<'_>) -> Result<Findings, DynamicsError> {
+        (self.run)(request)
+    }
+}
+
+macro_rules! analyses {
+    ($($name:literal: $summary:literal, $settings:ty, $run:path;)+) => {
+        /// All of them: of the equations, then of what was recorded.
+        pub const ANALYSES: &[Analysis] = &[$(Analysis {
+            name: $name,
+            summary: $summary,
+            defaults: || Settings::try_from(<$settings>::default()),
+            #[cfg(feature = "schema")]
+            schema: || schemars::schema_for!($settings),
+            run: $run,
+        }),+];
+    };
+}
+
+analyses! {
+    "fixed-points": "states that do not change, with their stability; nullclines and arrows of two variables",
+        points::Settings, points::run;
+    "continuation": "fixed points and cycles over a parameter: folds, Hopf points, branch points",
+        continuation::Settings, continuation::run;
+    "lyapunov": "how fast neighbouring trajectories part",
+        exponent::Settings, exponent::run;
+    "spectrum": "power of the recorded variables over frequency",
+        spectrum::Settings, spectrum::run;
+    "pca": "principal components of the recorded variables",
+        components::Settings, components::run;
+    "fc": "functional connectivity: correlations between nodes, Fisher's z, and how they change over time",
+        connectivity::Settings, connectivity::run;
+    "spikes": "rates, irregularity, correlation and synchrony of spikes",
+        spikes::Settings, spikes::run;
+}
