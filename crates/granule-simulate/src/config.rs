@@ -190,12 +190,10 @@ impl ExperimentConfig {
         for (index, word) in words.iter().enumerate() {
             let last = index + 1 == words.len();
             place = match place {
-                Value::Table(table) if last => {
-                    table.entry(*word).or_insert_with(|| Value::Float(value))
-                }
-                Value::Table(table) => table
-                    .entry(*word)
-                    .or_insert_with(|| Value::Table(Table::new())),
+                Value::Table(table) => table.entry(*word).or_insert_with(|| match last {
+                    true => Value::Float(value),
+                    false => Value::Table(Table::new()),
+                }),
                 Value::Array(list) => {
                     let len = list.len();
                     let own = word
