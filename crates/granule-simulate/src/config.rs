@@ -190,9 +190,12 @@ impl ExperimentConfig {
         for (index, word) in words.iter().enumerate() {
             let last = index + 1 == words.len();
             place = match place {
-                Value::Table(table) => table.entry(*word).or_insert_with(|| match last {
-                    true => Value::Float(value),
-                    false => Value::Table(Table::new()),
+                Value::Table(table) => table.entry(*word).or_insert_with(|| {
+                    if last {
+                        Value::Float(value)
+                    } else {
+                        Value::Table(Table::new())
+                    }
                 }),
                 Value::Array(list) => {
                     let len = list.len();

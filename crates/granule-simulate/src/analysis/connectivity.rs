@@ -7,7 +7,7 @@ use super::findings::{Array, Findings, Table};
 use super::registry::Request;
 
 /// Of what it is.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
@@ -23,17 +23,6 @@ pub struct Settings {
     /// How far apart they begin, ms. Default: half of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stride: Option<f64>,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            variable: None,
-            from: None,
-            window: None,
-            stride: None,
-        }
-    }
 }
 
 /// Pearson's correlations of the columns of `rows`, row-major; NaN for a column that does not vary.
@@ -57,9 +46,12 @@ pub(super) fn correlations(rows: &[f64], width: usize) -> Vec<f64> {
         .collect();
     let pairs = (0..width).flat_map(|i| (0..width).map(move |j| (i, j)));
     pairs
-        .map(|(i, j)| match i == j && sizes[i] > 0.0 {
-            true => 1.0,
-            false => products[i * width + j] / (sizes[i] * sizes[j]),
+        .map(|(i, j)| {
+            if i == j && sizes[i] > 0.0 {
+                1.0
+            } else {
+                products[i * width + j] / (sizes[i] * sizes[j])
+            }
         })
         .collect()
 }

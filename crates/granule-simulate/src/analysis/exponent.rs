@@ -54,9 +54,10 @@ pub(super) fn run(request: &Request<'_>) -> Result<Findings, DynamicsError> {
         ("doubling time", "ms"),
     ];
     let mut table = Table::new("Lyapunov exponent", columns);
-    let doubling = match exponent > 0.0 {
-        true => std::f64::consts::LN_2 / exponent,
-        false => f64::NAN,
+    let doubling = if exponent > 0.0 {
+        std::f64::consts::LN_2 / exponent
+    } else {
+        f64::NAN
     };
     table.rows.push(vec![
         (1000.0 * exponent).into(),

@@ -49,12 +49,14 @@ pub(super) fn search() -> FixedPointSearch {
     }
 }
 
-/// The lowest and the highest value of each number of the state in a run.
-fn ranges(
+/// The states of a run, the initial one last, and the lowest and the highest value of each of their numbers.
+type Visited = (Vec<Vec<f64>>, Vec<(f64, f64)>);
+
+fn visited(
     request: &Request<'_>,
     config: &ExperimentConfig,
     field: &VectorField,
-) -> Result<(Vec<Vec<f64>>, Vec<(f64, f64)>), DynamicsError> {
+) -> Result<Visited, DynamicsError> {
     let mut config = config.clone();
     (config.readout, config.bold, config.figure) = (None, None, None);
     config.record = Default::default();
@@ -93,7 +95,7 @@ pub(super) fn starts(
         let allowed = format!("1 to {MOST}");
         return Err(DynamicsError::config("starts", count, allowed));
     }
-    let (states, ranges) = ranges(request, config, field)?;
+    let (states, ranges) = visited(request, config, field)?;
     // The last state, and others of the run evenly.
     let visited = count.div_ceil(3);
     let every = states.len().div_ceil(visited).max(1);
@@ -212,7 +214,7 @@ fn plane(
     field: &VectorField,
     found: &[FixedPoint],
 ) -> Result<Figure, DynamicsError> {
-    let (states, mut ranges) = ranges(request, request.config, field)?;
+    let (states, mut ranges) = visited(request, request.config, field)?;
     for (index, range) in ranges.iter_mut().enumerate() {
         for point in found {
             let x = point.state[index];

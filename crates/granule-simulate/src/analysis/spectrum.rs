@@ -77,7 +77,7 @@ pub fn power_spectrum(
 }
 
 /// Of what the spectrum is.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
@@ -94,15 +94,13 @@ pub struct Settings {
     pub highest: Option<f64>,
 }
 
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            variables: Vec::new(),
-            from: None,
-            window: None,
-            highest: None,
-        }
-    }
+/// The density of a variable.
+struct Curve {
+    name: String,
+    unit: String,
+    points: Vec<(f64, f64)>,
+    /// Their sum.
+    total: f64,
 }
 
 /// The analysis by name.
@@ -162,7 +160,12 @@ pub(super) fn run(request: &Request<'_>) -> Result<Findings, DynamicsError> {
         findings
             .arrays
             .push(Array::new(name, vec![points.len(), 2], values));
-        curves.push((trace.name.clone(), trace.unit.clone(), points, total));
+        curves.push(Curve {
+            name: trace.name.clone(),
+            unit: trace.unit.clone(),
+            points,
+            total,
+        });
     }
     findings.tables.push(table);
     #[cfg(feature = "plot")]
@@ -175,35 +178,31 @@ pub(super) fn run(request: &Request<'_>) -> Result<Findings, DynamicsError> {
 }
 
 #[cfg(feature = "plot")]
-fn figure(
-    request: &Request<'_>,
-    settings: &Settings,
-    curves: Vec<(String, String, Vec<(f64, f64)>, f64)>,
-) -> granule_chart::Figure {
+fn figure(request: &Request<'_>, settings: &Settings, curves: Vec<Curve>) -> granule_chart::Figure {
     use granule_chart::{Figure, Mark, Panel};
 
     let most = settings.highest.unwrap_or_else(|| {
-        let ends = curves.iter().map(|(.., points, total)| {
+        let ends = curves.iter().map(|curve| {
             let mut sum = 0.0;
-            let end = points.iter().find(|(_, power)| {
+            let end = curve.points.iter().find(|(_, power)| {
                 sum += power;
-                sum >= 0.999 * total
+                sum >= 0.999 * curve.total
             });
             end.map_or(0.0, |(f, _)| *f)
         });
         ends.fold(0.0, f64::max)
     });
     let figure = Figure::new(request.title, "frequency (Hz)");
-    curves
-        .into_iter()
-        .fold(figure, |figure, (name, unit, points, _)| {
-            let shown = points.into_iter().filter(|(f, _)| *f <= most).collect();
-            let unit = if unit == "1" {
-                "1/Hz".into()
-            } else {
-                format!("{unit}²/Hz")
-            };
-            let panel = Panel::new(format!("power of {name} ({unit})")).logarithmic();
-            figure.with(panel.with(Mark::line("", shown)))
-        })
+    curves.into_iter().fold(figure, |figure, curve| {
+        let Curve { name, unit, .. } = curve;
+        let points = curve.points.into_iter();
+        let shown = points.filter(|(f, _)| *f <= most).collect();
+        let unit = if unit == "1" {
+            "1/Hz".into()
+        } else {
+            format!("{unit}²/Hz")
+        };
+        let panel = Panel::new(format!("power of {name} ({unit})")).logarithmic();
+        figure.with(panel.with(Mark::line("", shown)))
+    })
 }

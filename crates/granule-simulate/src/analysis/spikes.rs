@@ -197,9 +197,10 @@ pub(super) fn run(request: &Request<'_>) -> Result<Findings, DynamicsError> {
         let own = statistics(&cells, [from, to], &settings);
         let rate = summed(&cells, [from, to], settings.bin);
         let length = (rate.len() / 4).max(8);
-        let spectrum = match rate.len() >= 8 {
-            true => Some(power_spectrum(&rate, settings.bin, length)?),
-            false => None,
+        let spectrum = if rate.len() >= 8 {
+            Some(power_spectrum(&rate, settings.bin, length)?)
+        } else {
+            None
         };
         let peak = spectrum
             .iter()
