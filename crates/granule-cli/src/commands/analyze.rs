@@ -105,9 +105,10 @@ fn analyse(
         title: &described.title,
         progress: &|share| {
             progress.borrow_mut().step((share * PARTS as f64) as usize);
-            match interrupt.is_asked() {
-                true => ControlFlow::Break(()),
-                false => ControlFlow::Continue(()),
+            if interrupt.is_asked() {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
             }
         },
     });
