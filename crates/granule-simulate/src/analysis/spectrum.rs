@@ -1,10 +1,8 @@
 //! Power over frequency.
 
-use std::f64::consts::TAU;
+use std::f64::consts::{PI, TAU};
 
 use granule_dynamics::DynamicsError;
-use rustfft::FftPlanner;
-use rustfft::num_complex::Complex;
 use serde::{Deserialize, Serialize};
 
 use super::findings::{Array, Findings, Table};
@@ -21,8 +19,35 @@ pub struct Spectrum {
     pub windows: usize,
 }
 
-/// The power spectral density by Welch's method (1967): the mean of periodograms of Hann windows of `length` samples that overlap by
-/// half, of each its mean taken away. `interval` is that of samples, ms.
+/// The discrete Fourier transform of real numbers, of which there is a power of two: in place, real parts and imaginary ones (Cooley
+/// and Tukey 1965).
+fn transform(re: &mut [f64], im: &mut [f64]) {
+    let n = re.len();
+    let bits = n.trailing_zeros();
+    for i in 0..n {
+        let j = i.reverse_bits() >> (usize::BITS - bits);
+        if i < j {
+            re.swap(i, j);
+            im.swap(i, j);
+        }
+    }
+    let mut half = 1;
+    while half < n {
+        for k in 0..half {
+            let (sin, cos) = (-PI * k as f64 / half as f64).sin_cos();
+            for i in (k..n).step_by(2 * half) {
+                let j = i + half;
+                let (x, y) = (re[j] * cos - im[j] * sin, re[j] * sin + im[j] * cos);
+                (re[j], im[j]) = (re[i] - x, im[i] - y);
+                (re[i], im[i]) = (re[i] + x, im[i] + y);
+            }
+        }
+        half *= 2;
+    }
+}
+
+/// The power spectral density by Welch's method (1967): the mean of periodograms of Hann windows that overlap by half, of each its
+/// mean taken away. A window has the largest power of two of samples that is at most `length`. `interval` is that of samples, ms.
 ///
 /// # Errors
 ///
@@ -39,7 +64,7 @@ pub fn power_spectrum(
     if !(interval.is_finite() && interval > 0.0) {
         return Err(DynamicsError::config("interval", interval, "above 0"));
     }
-    let transform = FftPlanner::new().plan_fft_forward(length);
+    let length = 1 << length.ilog2();
     let weights: Vec<f64> = (0..length)
         .map(|i| 0.5 - 0.5 * (TAU * i as f64 / length as f64).cos())
         .collect();
@@ -51,18 +76,18 @@ pub fn power_spectrum(
     for window in signal.windows(length).step_by((length / 2).max(1)) {
         let mean = window.iter().sum::<f64>() / length as f64;
         let pairs = window.iter().zip(&weights);
-        let mut values: Vec<Complex<f64>> = pairs
-            .map(|(x, w)| Complex::new((x - mean) * w, 0.0))
-            .collect();
-        transform.process(&mut values);
-        for (index, (sum, value)) in density.iter_mut().zip(&values).enumerate() {
+        let mut re: Vec<f64> = pairs.map(|(x, w)| (x - mean) * w).collect();
+        let mut im = vec![0.0; length];
+        transform(&mut re, &mut im);
+        let powers = re.iter().zip(&im).map(|(re, im)| re * re + im * im);
+        for (index, (sum, power)) in density.iter_mut().zip(powers).enumerate() {
             // Of both signs of a frequency.
             let both = if index == 0 || 2 * index == length {
                 1.0
             } else {
                 2.0
             };
-            *sum += both * scale * value.norm_sqr();
+            *sum += both * scale * power;
         }
         windows += 1;
     }
@@ -86,7 +111,7 @@ pub struct Settings {
     /// The time that is left out at the beginning, ms. Default: a fifth of the run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<f64>,
-    /// The length of a window, ms. Default: a quarter of the rest.
+    /// The length of a window, ms, down to a power of two of samples. Default: a quarter of the rest.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub window: Option<f64>,
     /// The highest frequency that is drawn, Hz. Default: up to where 99.9 % of the power is.
@@ -150,7 +175,12 @@ pub(super) fn run(request: &Request<'_>) -> Result<Findings, DynamicsError> {
             trace.name.clone().into(),
             peak.into(),
             share.into(),
-            (1000.0 / (interval * length as f64)).into(),
+            spectrum
+                .frequencies
+                .get(1)
+                .copied()
+                .unwrap_or(f64::NAN)
+                .into(),
             spectrum.windows.into(),
         ]);
         let points = spectrum.frequencies.iter().zip(&spectrum.density);
