@@ -196,6 +196,22 @@ impl Classifier {
         Ok(predictions)
     }
 
+    /// Writes the probabilities of many samples into `out`, `[samples, classes]`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Predictor::outputs_batch_into`].
+    pub fn predict_batch_into(
+        &self,
+        samples: &[Sample<'_>],
+        out: &mut [f32],
+    ) -> Result<(), ModelError> {
+        self.predictor.outputs_batch_into(samples, out)?;
+        out.chunks_mut(self.classes.len().max(1))
+            .for_each(to_probabilities);
+        Ok(())
+    }
+
     /// Classifies pixels from 0 to 255, in the order channel, row, column.
     ///
     /// # Errors

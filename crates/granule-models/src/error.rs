@@ -212,6 +212,11 @@ pub enum ModelError {
         /// The number of values.
         outputs: usize,
     },
+    /// The model has no state that goes from step to step.
+    #[error(
+        "the model has no state that goes from step to step; those that have are rate, wilson-cowan, gru and lstm"
+    )]
+    NotRecurrent,
     /// The model computed NaN or infinity from finite values.
     #[error(
         "the model computed a value that is not finite; the input is far outside what it was trained on"

@@ -17,7 +17,9 @@ use crate::folder::ModelPlace;
 use crate::tensors::{
     TensorView, check_header, checksum, checksum_of, header, read_tensors, write_tensors,
 };
-use crate::{CheckpointFile, InputSpec, ModelConfig, ModelError, Network, StateDict, TensorValue};
+use crate::{
+    CheckpointFile, InputSpec, ModelConfig, ModelError, Network, Profile, StateDict, TensorValue,
+};
 
 /// The newest format version written and read.
 const FORMAT: u32 = 1;
@@ -284,6 +286,9 @@ pub struct Provenance {
     /// The file of another program that the weights were taken from, and its format.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub imported_from: Option<String>,
+    /// Histograms of what it saw and answered; none in files of earlier versions, and of other programs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub profile: Option<Profile>,
 }
 
 /// What a run began from.

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use crate::layers::check_size;
 use crate::parameters::Parameters;
 use crate::sequence::{Readout, check_inputs, to_steps};
-use crate::{InputShape, Mode, Model, ModelError, ModelSettings};
+use crate::stepper::GatedStep;
+use crate::{InputShape, Mode, Model, ModelError, ModelSettings, Step};
 
 /// A gated recurrent network that is shown an image by rows, or a sequence, with a linear readout of its hidden state.
 ///
@@ -30,6 +31,10 @@ impl Model for Gated {
         mode.note(&self.network.cells.input.weight, &trajectory.rates);
         mode.note(&self.network.readout.weight, &trajectory.outputs);
         Ok(self.readout.take(trajectory.outputs))
+    }
+
+    fn step(&self) -> Result<Option<Box<dyn Step>>, ModelError> {
+        Ok(Some(Box::new(GatedStep::new(&self.network)?)))
     }
 }
 

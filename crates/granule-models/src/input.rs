@@ -1,5 +1,6 @@
 //! What a model takes: shape and normalisation.
 
+use granule_io::Intensity;
 use granule_io::image::{Background, Resize};
 use granule_io::intensity::check_range;
 use granule_io::words::counted;
@@ -304,6 +305,85 @@ impl InputSpec {
         Ok(())
     }
 
+    /// Appends one sample of values as the network takes them, checked and normalised; `inverting` makes black white.
+    pub(crate) fn prepare(
+        &self,
+        values: &[f32],
+        inverting: bool,
+        out: &mut Vec<f32>,
+    ) -> Result<(), ModelError> {
+        let doubles = values.iter().map(|&value| f64::from(value));
+        self.check_values(doubles.clone())?;
+        if let InputShape::Image { .. } = self.shape {
+            return self.prepare_intensities(doubles, inverting, out);
+        }
+        self.normalize(values.iter().copied(), out);
+        Ok(())
+    }
+
+    /// The same of values in double precision.
+    pub(crate) fn prepare_doubles(
+        &self,
+        values: &[f64],
+        inverting: bool,
+        out: &mut Vec<f32>,
+    ) -> Result<(), ModelError> {
+        self.check_values(values.iter().copied())?;
+        if let InputShape::Image { .. } = self.shape {
+            return self.prepare_intensities(values.iter().copied(), inverting, out);
+        }
+        self.normalize_doubles(values, out);
+        Ok(())
+    }
+
+    fn check_values(&self, values: impl ExactSizeIterator<Item = f64>) -> Result<(), ModelError> {
+        self.check_len(values.len())?;
+        let square_root = self.square_root;
+        let bad = |value: f64| !value.is_finite() || square_root && value < 0.0;
+        match values.enumerate().find(|(_, value)| bad(*value)) {
+            None => Ok(()),
+            Some((_, value)) if value.is_finite() => Err(ModelError::config(
+                "sample",
+                value,
+                "counts, 0 or more, whose square root the model takes",
+            )),
+            Some((index, value)) => Err(ModelError::NonFiniteInput {
+                index,
+                value: value as f32,
+            }),
+        }
+    }
+
+    fn prepare_intensities(
+        &self,
+        values: impl ExactSizeIterator<Item = f64> + Clone,
+        inverting: bool,
+        out: &mut Vec<f32>,
+    ) -> Result<(), ModelError> {
+        let intensity = Intensity::of(false, self.range)?;
+        let (lowest, highest) = values.clone().fold(
+            (f64::INFINITY, f64::NEG_INFINITY),
+            |(lowest, highest), value| (lowest.min(value), highest.max(value)),
+        );
+        intensity.check(lowest, highest)?;
+        let scaled = values.map(|value| match intensity.scale(value) {
+            x if inverting => (1.0 - x) as f32,
+            x => x as f32,
+        });
+        self.normalize(scaled, out);
+        Ok(())
+    }
+
+    pub(crate) fn check_len(&self, found: usize) -> Result<(), ModelError> {
+        if found == self.shape.len() {
+            return Ok(());
+        }
+        Err(ModelError::InputLength {
+            expected: format!("{} values, {}", self.shape.len(), self.shape),
+            found,
+        })
+    }
+
     /// Appends one sample of `values`, normalised, to `out`. The sample must have the right length.
     pub(crate) fn normalize(&self, values: impl ExactSizeIterator<Item = f32>, out: &mut Vec<f32>) {
         let first = out.len();
@@ -341,7 +421,7 @@ impl InputSpec {
     }
 
     /// The same of values in double precision: what is far from zero is centred before it is cut.
-    pub(crate) fn normalize_doubles(&self, values: &[f64], out: &mut Vec<f32>) {
+    fn normalize_doubles(&self, values: &[f64], out: &mut Vec<f32>) {
         let (plane, turns) = (self.plane(values.len()), self.groups().max(1));
         out.extend(values.iter().enumerate().map(|(i, &value)| {
             let group = i / plane % turns;

@@ -5,7 +5,7 @@
 //!   implement [`Model`]. A program adds its own with [`ModelSettings`] and [`register`].
 //! - [`state`] reads and writes all weights of any Burn module by name.
 //! - [`ModelFile`] is a trained model in one file: weights, configuration, classes, normalisation, provenance.
-//! - [`Classifier`] and [`Predictor`] run such a file on images and arrays.
+//! - [`Classifier`] and [`Predictor`] run such a file on images and arrays, [`Stepper`] a recurrent one step by step.
 //!
 //! Initial weights and dropout masks are drawn on the host: one seed gives the same ones on every device.
 //!
@@ -35,6 +35,7 @@ mod multi_granularity;
 mod outline;
 mod parameters;
 mod predictor;
+mod profile;
 mod rate;
 mod resnet;
 mod sequence;
@@ -42,6 +43,7 @@ pub mod sequential;
 mod settings;
 mod sliding;
 pub mod state;
+mod stepper;
 mod tensors;
 mod wilson_cowan;
 
@@ -66,6 +68,7 @@ pub use multi_granularity::{MultiGranularity, load_levels, load_undescribed};
 pub use outline::Outline;
 pub use parameters::{Draw, Parameters, Window};
 pub use predictor::{Pixels, Predictor, Sample};
+pub use profile::Profile;
 pub use rate::{Rate, RateConfig};
 pub use resnet::{ResNet, ResNetConfig};
 pub use sequence::Readout;
@@ -73,6 +76,7 @@ pub use sequential::{LayerConfig, Sequential, SequentialConfig};
 pub use settings::ModelSettings;
 pub use sliding::SlidingWindow;
 pub use state::{StateDict, TensorValue};
+pub use stepper::{Step, Stepper};
 pub use tensors::{TensorView, read_tensors, write_tensors};
 pub use wilson_cowan::{WilsonCowan, WilsonCowanConfig};
 

@@ -12,7 +12,7 @@ use burn::module::{
 use burn::tensor::{Bool, Device, Int, Tensor};
 use granule_ops::Factors;
 
-use crate::{InputShape, ModelError, NoiseStream, Outline, state};
+use crate::{InputShape, ModelError, NoiseStream, Outline, Step, state};
 
 /// A Burn module that granule trains, scores, saves and embeds. [`ModelSettings`](crate::ModelSettings) build it.
 ///
@@ -90,6 +90,16 @@ pub trait Model: Module + Sync + 'static {
     /// the CPU is then several times as fast. Default [`Outline::other`]: the model is run as it is.
     fn outline(&self, outline: &mut Outline<'_>) {
         outline.other();
+    }
+
+    /// What takes one step of the model, where it is a network with a state that goes through the steps of a sequence, or the
+    /// rows of an image: a [`Stepper`](crate::Stepper) is made of it. Default none.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::Device`] where weights cannot be read.
+    fn step(&self) -> Result<Option<Box<dyn Step>>, ModelError> {
+        Ok(None)
     }
 
     /// Whether all products of weights that [`run`](Self::run) computes are from the factors that [`Mode::factors`] asks for, by
@@ -270,6 +280,10 @@ impl Model for Network {
         }
     }
 
+    fn step(&self) -> Result<Option<Box<dyn Step>>, ModelError> {
+        self.model.step()
+    }
+
     fn has_bf16(&self) -> bool {
         self.model.has_bf16()
     }
@@ -365,6 +379,7 @@ trait AnyModel: Debug + Send + Sync {
     fn run(&self, x: Tensor<2>, mode: Mode<'_>) -> Result<Tensor<2>, ModelError>;
     fn layer_shapes(&self, input: &InputShape) -> Result<Vec<(String, Vec<usize>)>, ModelError>;
     fn outline(&self, outline: &mut Outline<'_>);
+    fn step(&self) -> Result<Option<Box<dyn Step>>, ModelError>;
     fn has_bf16(&self) -> bool;
     fn parameter_count(&self) -> usize;
     fn collect_devices(&self, devices: Devices) -> Devices;
@@ -401,6 +416,10 @@ impl<M: Model> AnyModel for M {
 
     fn outline(&self, outline: &mut Outline<'_>) {
         Model::outline(self, outline);
+    }
+
+    fn step(&self) -> Result<Option<Box<dyn Step>>, ModelError> {
+        Model::step(self)
     }
 
     fn has_bf16(&self) -> bool {

@@ -5,14 +5,15 @@ use std::sync::{Mutex, PoisonError};
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
+use granule_io::budget;
 use granule_io::image::{self as files, Background, Channels, Fit, Picture, Resize};
 use granule_io::words::counted;
-use granule_io::{Intensity, budget};
 use granule_ops::Plan;
 use image::DynamicImage;
 
 use crate::{
-    InputShape, InputSpec, Model as _, ModelError, ModelFile, Network, Outline, Provenance, Task,
+    InputShape, InputSpec, Model as _, ModelError, ModelFile, Network, Outline, Provenance,
+    Stepper, Task,
 };
 
 /// The number of samples computed together.
@@ -234,17 +235,7 @@ impl Predictor {
     ///
     /// Those of [`outputs`](Self::outputs); [`ModelError::Config`] where `out` has another length.
     pub fn outputs_into(&self, sample: Sample<'_>, out: &mut [f32]) -> Result<(), ModelError> {
-        if out.len() != self.task.outputs() {
-            let allowed = format!(
-                "{}, as the model gives",
-                counted(self.task.outputs(), "value")
-            );
-            return Err(ModelError::config(
-                "out",
-                counted(out.len(), "value"),
-                allowed,
-            ));
-        }
+        self.check_out(1, out.len())?;
         self.with_room(|values| {
             self.prepare(sample, values)?;
             self.engine.run(values, 1, out)?;
@@ -262,6 +253,68 @@ impl Predictor {
         let mut outputs = Vec::with_capacity(samples.len());
         self.each_outputs(samples, |row| outputs.push(row.to_vec()))?;
         Ok(outputs)
+    }
+
+    /// The outputs for many samples into `out`, `[samples, outputs]`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`outputs`](Self::outputs), for the first sample that fails; [`ModelError::Config`] where `out` has another
+    /// length.
+    pub fn outputs_batch_into(
+        &self,
+        samples: &[Sample<'_>],
+        out: &mut [f32],
+    ) -> Result<(), ModelError> {
+        self.check_out(samples.len(), out.len())?;
+        let mut rows = out.chunks_mut(self.task.outputs().max(1));
+        self.each_outputs(samples, |outputs| {
+            if let Some(row) = rows.next() {
+                row.copy_from_slice(outputs);
+            }
+        })
+    }
+
+    /// What the network is given for these samples, checked and normalised, `[samples, values]`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`outputs`](Self::outputs), for the first sample that fails; [`ModelError::Memory`].
+    pub fn inputs(&self, samples: &[Sample<'_>]) -> Result<Vec<f32>, ModelError> {
+        let len = samples.len().saturating_mul(self.input.shape.len());
+        budget::ask_for::<f32>(format_args!("the samples"), len)?;
+        let mut values = Vec::with_capacity(len);
+        for sample in samples {
+            self.prepare(*sample, &mut values)?;
+        }
+        Ok(values)
+    }
+
+    /// What takes the model step by step.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::NotRecurrent`] for a model without a state that goes from step to step; those of [`Stepper::new`].
+    pub fn stepper(&self) -> Result<Stepper, ModelError> {
+        match &self.engine {
+            Engine::Plan(_) => Err(ModelError::NotRecurrent),
+            Engine::Network(network, _) => Stepper::new(network, &self.input, &self.task),
+        }
+    }
+
+    fn check_out(&self, samples: usize, found: usize) -> Result<(), ModelError> {
+        let outputs = self.task.outputs();
+        if samples.checked_mul(outputs) == Some(found) {
+            return Ok(());
+        }
+        let allowed = match samples {
+            1 => format!("{}, as the model gives", counted(outputs, "value")),
+            _ => format!(
+                "{} for each of {samples} samples",
+                counted(outputs, "value")
+            ),
+        };
+        Err(ModelError::config("out", counted(found, "value"), allowed))
     }
 
     /// Hands over the outputs of each sample, as [`outputs_batch`](Self::outputs_batch) gives them.
@@ -312,30 +365,8 @@ impl Predictor {
     fn prepare(&self, sample: Sample<'_>, out: &mut Vec<f32>) -> Result<(), ModelError> {
         match sample {
             Sample::Pixels(pixels) => self.prepare_pixels(pixels, out),
-            Sample::Values(values) => {
-                self.check_values(values.iter().map(|&value| f64::from(value)))?;
-                match self.input.shape {
-                    InputShape::Image { .. } => {
-                        self.prepare_intensities(values.iter().map(|&value| f64::from(value)), out)
-                    }
-                    _ => {
-                        self.input.normalize(values.iter().copied(), out);
-                        Ok(())
-                    }
-                }
-            }
-            Sample::Doubles(values) => {
-                self.check_values(values.iter().copied())?;
-                match self.input.shape {
-                    InputShape::Image { .. } => {
-                        self.prepare_intensities(values.iter().copied(), out)
-                    }
-                    _ => {
-                        self.input.normalize_doubles(values, out);
-                        Ok(())
-                    }
-                }
-            }
+            Sample::Values(values) => self.input.prepare(values, self.inverting, out),
+            Sample::Doubles(values) => self.input.prepare_doubles(values, self.inverting, out),
             sample => {
                 let pixels = self.pixels(sample)?;
                 self.prepare_pixels(&pixels.values, out)
@@ -396,7 +427,7 @@ impl Predictor {
 
     /// Appends pixels as they are normalised.
     fn prepare_pixels(&self, pixels: &[u8], out: &mut Vec<f32>) -> Result<(), ModelError> {
-        self.check_len(pixels.len())?;
+        self.input.check_len(pixels.len())?;
         let flip = if self.inverting { 255 } else { 0 };
         if let Some(plane) = pixels.len().checked_div(self.pixels.len()) {
             for (pixels, table) in pixels.chunks(plane.max(1)).zip(&self.pixels) {
@@ -407,53 +438,6 @@ impl Predictor {
         let scaled = pixels.iter().map(|pixel| f32::from(*pixel ^ flip) / 255.0);
         self.input.normalize(scaled, out);
         Ok(())
-    }
-
-    fn check_values(&self, values: impl ExactSizeIterator<Item = f64>) -> Result<(), ModelError> {
-        self.check_len(values.len())?;
-        let square_root = self.input.square_root;
-        let bad = |value: f64| !value.is_finite() || square_root && value < 0.0;
-        match values.enumerate().find(|(_, value)| bad(*value)) {
-            None => Ok(()),
-            Some((_, value)) if value.is_finite() => Err(ModelError::config(
-                "sample",
-                value,
-                "counts, 0 or more, whose square root the model takes",
-            )),
-            Some((index, value)) => Err(ModelError::NonFiniteInput {
-                index,
-                value: value as f32,
-            }),
-        }
-    }
-
-    fn prepare_intensities(
-        &self,
-        values: impl ExactSizeIterator<Item = f64> + Clone,
-        out: &mut Vec<f32>,
-    ) -> Result<(), ModelError> {
-        let intensity = Intensity::of(false, self.input.range)?;
-        let (lowest, highest) = values.clone().fold(
-            (f64::INFINITY, f64::NEG_INFINITY),
-            |(lowest, highest), value| (lowest.min(value), highest.max(value)),
-        );
-        intensity.check(lowest, highest)?;
-        let scaled = values.map(|value| match intensity.scale(value) {
-            x if self.inverting => (1.0 - x) as f32,
-            x => x as f32,
-        });
-        self.input.normalize(scaled, out);
-        Ok(())
-    }
-
-    fn check_len(&self, found: usize) -> Result<(), ModelError> {
-        if found == self.input.shape.len() {
-            return Ok(());
-        }
-        Err(ModelError::InputLength {
-            expected: format!("{} values, {}", self.input.shape.len(), self.input.shape),
-            found,
-        })
     }
 }
 

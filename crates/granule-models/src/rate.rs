@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 use crate::layers::check_size;
 use crate::parameters::Parameters;
 use crate::sequence::{Readout, to_steps};
-use crate::{InputShape, Mode, Model, ModelError, ModelSettings};
+use crate::stepper::RateStep;
+use crate::{InputShape, Mode, Model, ModelError, ModelSettings, Step};
 
 /// Configuration of [`Rate`]: a [`RateNetworkConfig`], which has the equation, and how its outputs are read.
 ///
@@ -196,6 +197,10 @@ impl Model for Rate {
             mode.note(&readout.raw, &outputs);
         }
         Ok(self.readout.take(outputs))
+    }
+
+    fn step(&self) -> Result<Option<Box<dyn Step>>, ModelError> {
+        Ok(Some(Box::new(RateStep::new(&self.network)?)))
     }
 
     fn fixed_count(&self) -> usize {

@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 use crate::layers::check_size;
 use crate::parameters::Parameters;
 use crate::sequence::{Readout, check_inputs, to_steps};
-use crate::{InputShape, Mode, Model, ModelError, ModelSettings};
+use crate::stepper::WilsonCowanStep;
+use crate::{InputShape, Mode, Model, ModelError, ModelSettings, Step};
 
 /// Configuration of [`WilsonCowan`]: a [`WilsonCowanNetworkConfig`], which has the equation, and how its outputs are read.
 ///
@@ -145,6 +146,10 @@ impl Model for WilsonCowan {
         mode.note(&self.network.input.weight, &trajectory.rates);
         mode.note(&self.network.readout.weight, &trajectory.outputs);
         Ok(self.readout.take(trajectory.outputs))
+    }
+
+    fn step(&self) -> Result<Option<Box<dyn Step>>, ModelError> {
+        Ok(Some(Box::new(WilsonCowanStep::new(&self.network)?)))
     }
 
     fn fixed_count(&self) -> usize {

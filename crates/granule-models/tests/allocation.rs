@@ -6,7 +6,8 @@ use std::cell::Cell;
 
 use granule_device::DeviceSpec;
 use granule_models::{
-    Classifier, InputShape, InputSpec, ModelConfig, ModelFile, Provenance, Sample, Task, state,
+    Classifier, InputShape, InputSpec, ModelConfig, ModelFile, Predictor, Provenance, Sample, Task,
+    state,
 };
 
 thread_local! {
@@ -102,5 +103,39 @@ fn predict_into_asks_for_no_memory_after_the_first_call() {
             assert_eq!(out[place.unwrap()], probability);
             assert!((out.iter().sum::<f32>() - 1.0).abs() < 1e-5);
         }
+    }
+}
+
+#[test]
+fn a_stepper_asks_for_no_memory_after_the_first_step() {
+    let device = "flex".parse::<DeviceSpec>().unwrap().open().unwrap();
+    let shape = InputShape::Sequence {
+        steps: 20,
+        channels: 3,
+    };
+    for kind in ["rate", "wilson-cowan", "gru", "lstm"] {
+        let model = ModelConfig::from_name(kind).unwrap();
+        let network = model.init(&shape, 40, 1, device.burn()).unwrap();
+        let file = ModelFile {
+            state: state::state_dict(&network).unwrap(),
+            model,
+            input: InputSpec {
+                mean: vec![0.1; 3],
+                std: vec![0.5; 3],
+                ..InputSpec::new(shape)
+            },
+            task: Task::regression(40),
+            provenance: Provenance::now(),
+        };
+        let predictor = Predictor::from_file(&file, device.burn()).unwrap();
+        let stepper = predictor.stepper().unwrap();
+        let mut state = stepper.initial().to_vec();
+        let mut out = vec![0.0; stepper.outputs()];
+        stepper.step(&[0.3; 3], &mut state, &mut out).unwrap();
+        let before = COUNT.get();
+        for _ in 0..100 {
+            stepper.step(&[0.3; 3], &mut state, &mut out).unwrap();
+        }
+        assert_eq!(COUNT.get() - before, 0, "{kind}");
     }
 }

@@ -21,5 +21,7 @@ mod rate;
 mod sequential;
 #[path = "models/state.rs"]
 mod state;
+#[path = "models/stepper.rs"]
+mod stepper;
 #[path = "models/support.rs"]
 mod support;

@@ -2,6 +2,7 @@
 //!
 //! - [`RunConfig`] is a whole run as data; [`train`] carries it out, [`resume`] goes on with an interrupted one,
 //!   [`evaluate`] scores a model file on a data set. [`StartConfig`] trains a finished run further, or begins from weights.
+//! - [`fine_tune`] gives a trained model new classes, in memory.
 //! - [`train_on`] learns from an [`Objective`] of the program's own: its data, its loss, its scores.
 //! - An [`Observer`] hears of every step; a [`StopFlag`] ends a run at the next step with a checkpoint.
 //! - [`metrics`] scores predictions, [`record`] writes what a run leaves behind.
@@ -20,6 +21,7 @@ pub mod detection;
 mod engine;
 mod error;
 mod event;
+mod fine_tune;
 mod folder;
 pub mod importance;
 mod loss;
@@ -50,6 +52,7 @@ pub use engine::{
 };
 pub use error::TrainError;
 pub use event::{EpochEvent, Event, Observer, Quiet, ScoreEvent, StartEvent, StepEvent, StopFlag};
+pub use fine_tune::{FineTune, fine_tune};
 pub use granule_io::ConfigError;
 pub use granule_ops::{join_threads, most_threads};
 pub use objective::Objective;

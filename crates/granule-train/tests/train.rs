@@ -13,6 +13,8 @@ mod documents;
 mod evaluation;
 #[path = "train/failure.rs"]
 mod failure;
+#[path = "train/fine_tune.rs"]
+mod fine_tune;
 #[path = "train/impossible.rs"]
 mod impossible;
 #[path = "train/learning.rs"]

@@ -233,6 +233,45 @@ pub fn load(path: impl AsRef<Path>) -> Result<Classifier, Error> {
     Ok(Classifier::from_path(path, device.burn())?)
 }
 
+/// Gives a trained model new classes, on the CPU: [`train::fine_tune`] with every default but those of `options`.
+///
+/// ```
+/// use granule::prelude::*;
+/// use granule::train::FineTune;
+///
+/// # let device = DeviceSpec::Cpu.open()?;
+/// # let input = InputSpec::new(InputShape::Image { channels: 1, height: 28, width: 28 });
+/// # let model = ModelConfig::from_name("lenet")?;
+/// # let network = model.init(&input.shape, 10, 1, device.burn())?;
+/// # let trained = ModelFile {
+/// #     state: granule::models::state::state_dict(&network)?,
+/// #     model,
+/// #     input,
+/// #     task: granule::models::Task::Classification { classes: (0..10).map(|i| i.to_string()).collect() },
+/// #     provenance: Default::default(),
+/// # };
+/// // let trained = ModelFile::load("lenet.granule")?;
+/// let (dark, light) = ([20; 28 * 28], [230; 28 * 28]);
+/// let samples = [(Sample::Pixels(&dark), "night"), (Sample::Pixels(&light), "day")];
+/// let tuned = granule::fine_tune(&trained, &samples, &FineTune::default())?;
+/// let classifier = granule::from_bytes(&tuned.to_bytes()?)?;
+/// assert_eq!(classifier.predict_pixels(&dark)?.best().0, "night");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+///
+/// Those of [`train::fine_tune`], and [`train::TrainError::Device`] when no CPU backend was compiled in.
+#[cfg(feature = "train")]
+pub fn fine_tune(
+    model: &models::ModelFile,
+    samples: &[(models::Sample<'_>, &str)],
+    options: &train::FineTune,
+) -> Result<models::ModelFile, train::TrainError> {
+    let device = device::DeviceSpec::Cpu.open()?;
+    train::fine_tune(model, samples, options, &device)
+}
+
 /// Loads a classifier from the content of a `.granule` file, on the CPU.
 ///
 /// # Errors

@@ -152,6 +152,11 @@ impl GatedNetworkConfig {
 }
 
 impl GatedCells {
+    /// The cell.
+    pub fn cell(&self) -> GatedCell {
+        self.cell
+    }
+
     /// The hidden states after every step of `inputs`, `[batch, steps, inputs]` → `[batch, steps, units]`.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use granule_data::{Dataset, Normalization, Shape, Split, Targets};
 use granule_device::OpenDevice;
 use granule_io::budget;
 use granule_io::words::counted;
-use granule_models::{InputShape, InputSpec, Link, Network, Readout, Task};
+use granule_models::{InputShape, InputSpec, Link, Network, Profile, Readout, Task};
 
 use crate::batch::{AuxiliaryCounts, Scaling, rate_of};
 use crate::batches::{Batches, Purpose, shuffle};
@@ -47,6 +47,8 @@ pub(crate) struct Parts<'a> {
     counts: bool,
     /// What is learnt beside them.
     auxiliary: Option<AuxiliaryCounts>,
+    /// Of the images to learn from.
+    intensities: Vec<u64>,
 }
 
 impl<'a> Parts<'a> {
@@ -185,6 +187,7 @@ impl<'a> Parts<'a> {
         }
         let mut parts = Self {
             dataset,
+            intensities: intensities(&dataset.train, &train),
             train,
             validation,
             test: test_samples(dataset, config.data.limit_test, config.data.seed),
@@ -346,6 +349,10 @@ impl Source for Parts<'_> {
         Some(rates)
     }
 
+    fn intensities(&self) -> &[u64] {
+        &self.intensities
+    }
+
     fn supply<'s>(
         &'s self,
         config: &'s RunConfig,
@@ -436,6 +443,26 @@ impl Supply for Batches<'_> {
 }
 
 /// The extents of an image.
+/// The histogram of pixels of some images, of as many as a moment is enough for.
+fn intensities(split: &Split, samples: &[usize]) -> Vec<u64> {
+    const MOST: usize = 1 << 23;
+    if !matches!(split.shape(), Shape::Image { .. }) {
+        return Vec::new();
+    }
+    let pixels = samples.len().saturating_mul(split.shape().len());
+    let mut counts = vec![0; Profile::BINS];
+    for &sample in samples.iter().step_by(pixels.div_ceil(MOST).max(1)) {
+        for pixel in split
+            .picture(sample)
+            .iter()
+            .flat_map(|pixels| pixels.iter())
+        {
+            counts[Profile::bin(*pixel)] += 1;
+        }
+    }
+    counts
+}
+
 pub(super) fn image(shape: &InputShape) -> Option<(usize, usize, usize)> {
     match *shape {
         InputShape::Image {

@@ -8,7 +8,7 @@ use granule_io::words::counted;
 use granule_io::{Bound, read, write_atomic};
 use granule_models::folder::{MODEL_FILE, RESULT_FILE, checkpoints};
 use granule_models::state::state_dict;
-use granule_models::{ModelFile, Provenance, StateDict};
+use granule_models::{ModelFile, Profile, Provenance, StateDict};
 
 use crate::checkpoint::{Checkpoint, Store, weights_fit};
 use crate::config::{Keep, RunConfig};
@@ -156,6 +156,7 @@ impl Session<'_> {
             epochs: epoch,
             scores: scores(evaluation, self.progress.best),
             parent: self.progress.before.parent.clone(),
+            profile: profile(self.problem.source.intensities(), evaluation),
             ..Provenance::now()
         }
     }
@@ -234,6 +235,19 @@ impl Session<'_> {
             warnings: self.warnings.clone(),
         })
     }
+}
+
+/// What the run saw, and what the model answered; none where neither is of a kind that is counted.
+fn profile(intensities: &[u64], evaluation: Option<&Evaluation>) -> Option<Profile> {
+    let predictions = match evaluation.map(|evaluation| &evaluation.scores) {
+        Some(Scores::Classification(scores)) => scores.confusion.predicted(),
+        _ => Vec::new(),
+    };
+    let profile = Profile {
+        intensities: intensities.to_vec(),
+        predictions,
+    };
+    (profile != Profile::default()).then_some(profile)
 }
 
 /// Scores by name, as a model file has them.
@@ -352,6 +366,8 @@ pub(crate) fn restore_model(run_dir: &Path, outcome: &Outcome) -> Result<PathBuf
         let whole = path == best || progress.step_in_epoch == 0;
         if whole && file.provenance.epochs == epoch {
             file.provenance.scores = scores(outcome.evaluation.as_ref(), progress.best);
+            let seen = file.provenance.profile.take().unwrap_or_default();
+            file.provenance.profile = profile(&seen.intensities, outcome.evaluation.as_ref());
             file.save(run_dir.join(MODEL_FILE))?;
             return Ok(path);
         }

@@ -56,6 +56,11 @@ pub(crate) trait Source {
         None
     }
 
+    /// Intensities of the training images, as [`Profile::intensities`](granule_models::Profile::intensities).
+    fn intensities(&self) -> &[u64] {
+        &[]
+    }
+
     /// The batches of a run.
     fn supply<'s>(
         &'s self,

@@ -61,6 +61,17 @@ impl ConfusionMatrix {
         self.cells.get(&(truth, predicted)).copied().unwrap_or(0)
     }
 
+    /// How often each class was predicted.
+    pub fn predicted(&self) -> Vec<u64> {
+        let mut counts = vec![0; self.classes];
+        for (_, predicted, count) in self.cells() {
+            if let Some(sum) = counts.get_mut(predicted) {
+                *sum += count;
+            }
+        }
+        counts
+    }
+
     /// The cells that are not zero as (truth, predicted, count), row by row.
     pub fn cells(&self) -> impl Iterator<Item = (usize, usize, u64)> + '_ {
         self.cells

@@ -257,3 +257,29 @@ fn one_seed_is_one_result() {
         });
     }
 }
+
+#[test]
+fn a_model_file_says_what_was_seen_and_answered() {
+    let digits = granule_data::synthetic::digits(1).unwrap();
+    let mut config = config(&"flex".parse().unwrap(), mlp(&[16], 0.0), 1, 64);
+    config.data.limit_train = Some(200);
+    config.data.limit_test = Some(100);
+    let dir = tempfile::tempdir().unwrap();
+    let (outcome, _) = run(&config, &digits, dir.path()).unwrap();
+    let profile = crate::common::model(&outcome).provenance.profile.unwrap();
+    let pixels: u64 = profile.intensities.iter().sum();
+    // Of whole images, those held out not among them.
+    assert!(pixels.is_multiple_of(28 * 28) && (100..=200).contains(&(pixels / (28 * 28))));
+    // Most of an image is its background.
+    assert!(profile.intensities[0] > pixels / 2);
+    assert_eq!(profile.predictions.len(), 10);
+    assert_eq!(profile.predictions.iter().sum::<u64>(), 100);
+    // Vectors have no intensities.
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = config.clone();
+    config.model = mlp(&[4], 0.0);
+    let (outcome, _) = run(&config, &points(120, 60), dir.path()).unwrap();
+    let profile = crate::common::model(&outcome).provenance.profile.unwrap();
+    assert!(profile.intensities.is_empty());
+    assert_eq!(profile.predictions.iter().sum::<u64>(), 60);
+}

@@ -97,6 +97,18 @@ pub struct WilsonCowanNetwork {
     refractoriness: f64,
 }
 
+impl WilsonCowanNetwork {
+    /// The step, ms.
+    pub fn dt(&self) -> f64 {
+        self.dt
+    }
+
+    /// r.
+    pub fn refractoriness(&self) -> f64 {
+        self.refractoriness
+    }
+}
+
 impl SequenceModel for WilsonCowanNetwork {
     /// There is no noise.
     fn forward(

@@ -1,0 +1,171 @@
+//! Models step by step are the models over whole samples.
+
+use granule_models::{
+    InputShape, InputSpec, ModelConfig, ModelError, ModelFile, Predictor, Provenance, Readout,
+    Sample, Stepper, Task, state,
+};
+
+use crate::support::{flex, image, noise};
+
+/// A model of settings, with outputs that mean `task`.
+fn predictor(settings: serde_json::Value, input: InputSpec, task: Task) -> Predictor {
+    let model: ModelConfig = serde_json::from_value(settings).unwrap();
+    let network = model.init(&input.shape, task.outputs(), 3, &flex());
+    let file = ModelFile {
+        state: state::state_dict(&network.unwrap()).unwrap(),
+        model,
+        input,
+        task,
+        provenance: Provenance::now(),
+    };
+    Predictor::from_file(&file, &flex()).unwrap()
+}
+
+/// The outputs of every step, one after the other.
+fn stepped(stepper: &Stepper, sample: &[f32]) -> Vec<f32> {
+    let mut state = stepper.initial().to_vec();
+    let mut outputs = vec![0.0; stepper.outputs()];
+    let steps = sample.chunks(stepper.inputs());
+    let all = steps.flat_map(|input| {
+        stepper.step(input, &mut state, &mut outputs).unwrap();
+        outputs.clone()
+    });
+    all.collect()
+}
+
+fn assert_near(found: &[f32], expected: &[f32], what: &str) {
+    assert_eq!(found.len(), expected.len(), "{what}");
+    for (found, expected) in found.iter().zip(expected) {
+        let error = (found - expected).abs();
+        assert!(
+            error < 2e-5 * expected.abs().max(1.0),
+            "{what}: {found} {expected}"
+        );
+    }
+}
+
+/// Settings of every kind of recurrent model.
+fn kinds() -> Vec<serde_json::Value> {
+    let mut all = Vec::new();
+    for activation in ["relu", "tanh", "softplus", "sigmoid", "linear"] {
+        all.push(serde_json::json!({"kind": "rate", "units": 19, "activation": activation}));
+    }
+    all.push(
+        serde_json::json!({"kind": "rate", "units": 9, "dale_ratio": 0.7,
+        "excitatory_output": true, "train_initial_state": true, "time_constant_bounds": [50, 200]}),
+    );
+    all.push(
+        serde_json::json!({"kind": "rate", "units": 9, "private_noise": 0.3,
+        "recurrence": {"low_rank": {"rank": 2, "background": 0.4}}}),
+    );
+    for kind in ["wilson-cowan", "gru", "lstm"] {
+        all.push(serde_json::json!({"kind": kind, "units": 13}));
+    }
+    all
+}
+
+#[test]
+fn a_sample_step_by_step_gives_what_the_whole_gives() {
+    let shape = InputShape::Sequence {
+        steps: 12,
+        channels: 3,
+    };
+    let input = InputSpec {
+        mean: vec![0.2, -0.1, 0.0],
+        std: vec![0.5, 2.0, 1.0],
+        ..InputSpec::new(shape)
+    };
+    let sample = noise(shape.len(), 8);
+    for settings in kinds() {
+        let what = settings.to_string();
+        let every = predictor(settings.clone(), input.clone(), Task::regression(24));
+        let found = stepped(&every.stepper().unwrap(), &sample);
+        assert_near(
+            &found,
+            &every.outputs(Sample::Values(&sample)).unwrap(),
+            &what,
+        );
+
+        // Of the last step alone, on a scale.
+        let mut last = settings;
+        last["readout"] = serde_json::to_value(Readout::Last).unwrap();
+        let task = Task::Regression {
+            outputs: 2,
+            mean: vec![10.0, -3.0],
+            std: vec![4.0, 0.5],
+            link: Default::default(),
+            auxiliary: 0,
+        };
+        let last = predictor(last, input.clone(), task);
+        let found = stepped(&last.stepper().unwrap(), &sample);
+        let whole = last.outputs(Sample::Values(&sample)).unwrap();
+        assert_near(&found[found.len() - 2..], &whole, &what);
+    }
+}
+
+#[test]
+fn an_image_is_taken_row_by_row() {
+    let shape = image(2, 6);
+    let input = InputSpec {
+        mean: vec![0.3, 0.5],
+        std: vec![0.2, 0.4],
+        ..InputSpec::new(shape)
+    };
+    let classes = ["a", "b", "c"].map(str::to_owned).to_vec();
+    let settings = serde_json::json!({"kind": "gru", "units": 8});
+    let predictor = predictor(settings, input, Task::Classification { classes });
+    let sample: Vec<f32> = noise(shape.len(), 4).iter().map(|x| x.abs()).collect();
+    let rows = (0..6).flat_map(|row| [row * 6, 36 + row * 6]);
+    let rows: Vec<f32> = rows.flat_map(|at| sample[at..at + 6].to_vec()).collect();
+    let found = stepped(&predictor.stepper().unwrap(), &rows);
+    let whole = predictor.outputs(Sample::Values(&sample)).unwrap();
+    assert_near(&found[found.len() - 3..], &whole, "gru");
+}
+
+#[test]
+fn what_does_not_fit_is_refused_and_leaves_the_state() {
+    let shape = InputShape::Sequence {
+        steps: 4,
+        channels: 2,
+    };
+    let settings = serde_json::json!({"kind": "lstm", "units": 5});
+    let model = predictor(settings, InputSpec::new(shape), Task::regression(8));
+    let stepper = model.stepper().unwrap();
+    assert_eq!(
+        (stepper.inputs(), stepper.outputs(), stepper.initial().len()),
+        (2, 2, 10)
+    );
+    let mut state = vec![0.25; 10];
+    let mut out = [0.0; 2];
+    let refused = stepper.step(&[0.0], &mut state, &mut out).unwrap_err();
+    assert!(matches!(refused, ModelError::InputLength { found: 1, .. }));
+    let refused = stepper
+        .step(&[0.0, f32::NAN], &mut state, &mut out)
+        .unwrap_err();
+    assert!(matches!(
+        refused,
+        ModelError::NonFiniteInput { index: 1, .. }
+    ));
+    for (len, width) in [(9, 2), (10, 3)] {
+        let mut state = vec![0.25; len];
+        let refused = stepper.step(&[0.0; 2], &mut state, &mut vec![0.0; width]);
+        assert!(matches!(refused, Err(ModelError::Config(_))));
+    }
+    assert_eq!(state, [0.25; 10]);
+    state[3] = f32::INFINITY;
+    let refused = stepper.step(&[0.0; 2], &mut state, &mut out).unwrap_err();
+    assert!(refused.to_string().contains("state"), "{refused}");
+
+    let settings = serde_json::json!({"kind": "mlp"});
+    let vector = InputSpec::new(InputShape::Vector { len: 3 });
+    let mlp = predictor(settings, vector, Task::regression(2));
+    assert!(matches!(mlp.stepper(), Err(ModelError::NotRecurrent)));
+
+    let settings = serde_json::json!({"kind": "gru", "units": 5});
+    let mut task = Task::regression(8);
+    if let Task::Regression { std, .. } = &mut task {
+        *std = (1..9).map(|x| x as f32).collect();
+    }
+    let uneven = predictor(settings, InputSpec::new(shape), task);
+    assert!(matches!(uneven.stepper(), Err(ModelError::Config(_))));
+}
