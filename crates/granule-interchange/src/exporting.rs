@@ -1,9 +1,9 @@
 use std::io::Write;
 
 use burn::tensor::Device;
-use granule_models::{ModelError, ModelFile, Network, TensorView};
+use granule_models::{ModelError, ModelFile, Network, StateDict, TensorValue, TensorView};
 
-use crate::names::counterparts;
+use crate::names::{Counterpart, counterparts};
 use crate::{Format, InterchangeError};
 
 /// A model as formats write it.
@@ -35,8 +35,39 @@ pub fn export(
     let network = file.network(device)?;
     let mut counterparts = counterparts(&network);
     counterparts.sort_by(|a, b| a.name.cmp(&b.name));
+    write(
+        &Described {
+            file,
+            network: &network,
+            tensors: outward(file, &counterparts)?,
+        },
+        out,
+    )
+}
+
+/// The tensors of a model with their names and layouts in PyTorch. `device` is where the model is built to know its layers.
+///
+/// # Errors
+///
+/// [`InterchangeError::Model`] for weights that do not fit their configuration, [`InterchangeError::Memory`].
+pub fn state_dict(file: &ModelFile, device: &Device) -> Result<StateDict, InterchangeError> {
+    let counterparts = counterparts(&file.network(device)?);
+    let tensors = outward(file, &counterparts)?.into_iter();
+    let owned = |view: TensorView<'_>| TensorValue {
+        shape: view.shape.to_vec(),
+        data: view.data.into_owned(),
+    };
+    Ok(StateDict(
+        tensors.map(|(name, view)| (name, owned(view))).collect(),
+    ))
+}
+
+fn outward<'a>(
+    file: &'a ModelFile,
+    counterparts: &'a [Counterpart],
+) -> Result<Vec<(String, TensorView<'a>)>, InterchangeError> {
     let mut tensors = Vec::with_capacity(counterparts.len());
-    for counterpart in &counterparts {
+    for counterpart in counterparts {
         let value = file.state.0.get(&counterpart.own);
         let value = value.ok_or_else(|| ModelError::MissingTensor {
             name: counterpart.own.clone(),
@@ -47,12 +78,5 @@ pub fn export(
         };
         tensors.push((counterpart.name.clone(), view));
     }
-    write(
-        &Described {
-            file,
-            network: &network,
-            tensors,
-        },
-        out,
-    )
+    Ok(tensors)
 }

@@ -16,6 +16,7 @@ pub mod ranges;
 mod read;
 mod setting;
 mod size;
+pub mod table;
 pub mod watch;
 pub mod words;
 mod write;

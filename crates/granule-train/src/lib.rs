@@ -42,7 +42,7 @@ mod trials;
 
 pub use config::{
     ClassWeights, Compute, DataConfig, EarlyStopping, Keep, Lengthened, Loss, Monitor,
-    OptimizerConfig, RUN_PRESETS, RecordingConfig, RunConfig, RunPreset, ScheduleConfig,
+    OptimizerConfig, Overrides, RUN_PRESETS, RecordingConfig, RunConfig, RunPreset, ScheduleConfig,
     StartConfig, TrainConfig, TrialsConfig,
 };
 pub use engine::{

@@ -160,6 +160,9 @@ println!("{:?}", decoder.outputs(Sample::Values(&[1.0, 9.0]))?);
 //!
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+#[cfg(all(feature = "simulate", feature = "train"))]
+mod files;
+
 use std::path::Path;
 
 pub use burn;
@@ -181,6 +184,8 @@ pub use granule_simulate as simulate;
 #[cfg(feature = "train")]
 pub use granule_train as train;
 
+#[cfg(all(feature = "simulate", feature = "train"))]
+pub use files::FilesFrom;
 pub use granule_models::{Classifier, Prediction};
 
 /// What most programs need.

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use granule::FilesFrom;
 use granule::data::numbers::read_text;
 use granule::device::DeviceSpec;
 use granule::dynamics::composite::MultiGranularityConfig;
@@ -14,13 +15,14 @@ use granule::io::{Bound, ByteSize, DocumentError, FileError, from_json};
 use granule::models::{InputShape, ModelConfig, ModelFile, StateDict, load_levels};
 use granule::simulate::{ExperimentConfig, Preset, StimulusConfig, presets::PRESETS};
 use granule::train::RunPreset;
+use granule::train::config::as_simulation;
 use granule::train::schema::Schema;
 use granule::train::schema::files::OF_EXPERIMENTS;
 use serde::Deserialize;
 use toml::{Table, Value};
 
 use super::explain::{self, Reading, nearest};
-use super::files::{self, Reader, folder};
+use super::files::{self, folder};
 use super::layers::{
     Layer, Origin, address, by_index, clear, lookup, merge, of_command_line, put, remove, rename,
 };
@@ -229,7 +231,7 @@ pub fn resolve(args: &args::Simulate) -> anyhow::Result<Described> {
     // From where its file is named: the last layer that does.
     let naming = layers.iter().rev();
     let naming = naming.filter(|layer| lookup(&layer.table, "stimulus.file").is_some());
-    let reader = Reader {
+    let reader = FilesFrom {
         folder: naming
             .map(|layer| folder(&layer.origin))
             .next()
@@ -498,7 +500,7 @@ fn base(what: &str) -> anyhow::Result<Base> {
     // What is there and no file is refused as what it is.
     if what.ends_with(".toml") || path.exists() {
         let mut layer = super::file(path)?;
-        let model = of_training(&layer.table);
+        let model = as_simulation(&layer.table);
         let (own, others) = (&OF_SIMULATIONS, &OF_TRAINING);
         if model.is_none()
             && let Some(keys) = of_another(&layer.table, own, others)
@@ -735,22 +737,6 @@ fn is_allowed(table: &Table, dt: f64) -> bool {
     let composite = table.get("composite").cloned();
     let config = composite.and_then(|table| MultiGranularityConfig::deserialize(table).ok());
     config.is_some_and(|config| MultiGranularityConfig { dt, ..config }.validate().is_ok())
-}
-
-/// The model in a configuration of `granule train`, as a simulation.
-fn of_training(table: &Table) -> Option<Table> {
-    let mut model = table.get("model")?.as_table()?.clone();
-    let kind = model.remove("kind")?;
-    if kind.as_str() != Some(ModelConfig::MULTI_GRANULARITY) {
-        return None;
-    }
-    let default = MultiGranularityConfig::default().dt;
-    let dt = model.remove("dt").unwrap_or(default.into());
-    let composite = Value::Table(model);
-    Some(Table::from_iter([
-        ("dt".to_owned(), dt),
-        ("composite".to_owned(), composite),
-    ]))
 }
 
 /// A stimulus that is given to a preset is added to the preset's own current.

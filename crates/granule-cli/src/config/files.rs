@@ -3,17 +3,15 @@
 
 use std::path::{Path, PathBuf};
 
-use granule::data::numbers::{Numbers, read_course, read_numbers};
-use granule::data::{DataError, DatasetSpec};
+use granule::data::numbers::{Numbers, read_numbers};
 use granule::dynamics::DynamicsError;
 use granule::dynamics::unit::Morphology;
 use granule::io::budget;
 use granule::io::path::expand;
 use granule::io::words::counted;
-use granule::simulate::{ReadError, ReadSamples, Samples};
 use toml::{Table, Value};
 
-use super::layers::{Layer, Origin, lookup, lookup_mut};
+use super::layers::{Layer, Origin, lookup};
 use crate::failure::unreadable;
 
 /// Settings of which a row in a file stays a row.
@@ -64,25 +62,10 @@ pub fn folder(origin: &Origin) -> PathBuf {
     parent.unwrap_or(Path::new("")).to_path_buf()
 }
 
-/// Keys of a training that name a file or folder; beside them `data.dataset` may.
-const PATHS: [&str; 3] = ["data.recording.file", "data.data_dir", "start.weights"];
-
 /// Takes relative paths in a file for those from its folder.
 pub fn from_folder(layer: &mut Layer) {
     let folder = folder(&layer.origin);
-    if folder.as_os_str().is_empty() {
-        return;
-    }
-    for path in PATHS {
-        if let Some(Value::String(file)) = lookup_mut(&mut layer.table, path) {
-            *file = folder.join(expand(Path::new(file))).display().to_string();
-        }
-    }
-    if let Some(Value::String(name)) = lookup_mut(&mut layer.table, "data.dataset")
-        && let Ok(set) = name.parse::<DatasetSpec>()
-    {
-        *name = set.from_folder(&folder).to_string();
-    }
+    granule::train::config::from_folder(&mut layer.table, &folder);
 }
 
 /// Puts the numbers of files in the place of the tables that name them, `{ file = …, array = … }`, in the tables of `roots`.
@@ -226,29 +209,6 @@ fn written(numbers: &Numbers, matrix: bool) -> Value {
         shape => shape.to_vec(),
     };
     nested(&shape, &numbers.values)
-}
-
-/// What [`granule::dynamics`] asks for files by; relative paths are those from a folder.
-pub struct Reader {
-    pub folder: PathBuf,
-}
-
-impl ReadSamples for Reader {
-    fn read(&self, file: &Path, array: Option<&str>) -> Result<Samples, ReadError> {
-        let course =
-            read_course(&self.folder.join(expand(file)), array).map_err(|error| match error {
-                DataError::Memory(error) => ReadError::Memory(error),
-                error if error.is_of_file() => ReadError::Content(error.to_string()),
-                error => ReadError::File(error.to_string()),
-            })?;
-        Ok(Samples {
-            times: course.times,
-            width: course.width,
-            values: course.values,
-            unit: course.unit,
-            times_have_unit: course.times_have_unit,
-        })
-    }
 }
 
 #[cfg(test)]

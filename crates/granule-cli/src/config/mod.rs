@@ -11,31 +11,25 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use granule::data::DatasetSpec;
 use granule::data::task::TaskKind;
 use granule::device::DeviceSpec;
 use granule::io::image::{Channels, Size};
 use granule::io::{Bound, FileError, read_text};
 use granule::models::{
-    InputShape, InputSpec, MlpConfig, ModelConfig, ModelFile, ModelSettings as _, RateConfig,
+    InputShape, InputSpec, MlpConfig, ModelConfig, ModelFile, ModelSettings as _,
 };
 use granule::simulate::Preset;
+use granule::train::config::KINDS;
 use granule::train::schema::Schema;
 use granule::train::schema::files::OF_RUNS;
-use granule::train::{
-    ConfigError, DataConfig, OptimizerConfig, RUN_PRESETS, RunConfig, RunPreset, ScheduleConfig,
-};
-use serde::Serialize;
+use granule::train::{ConfigError, DataConfig, RUN_PRESETS, RunConfig, RunPreset};
 use toml::{Table, Value};
 
 use crate::args;
 use crate::failure::{Usage, unreadable};
 pub use explain::nearest;
 use explain::{Reading, choices, join};
-use layers::{Layer, Origin, address, clear, lookup, merge, put, read_set, rename};
-
-/// Tables whose keys depend on their `kind`.
-const KINDS: [&str; 4] = ["model", "optimizer", "schedule", "data.task"];
+use layers::{Layer, Origin, address, clear, lookup, merge, read_set, rename};
 
 /// The fraction that `--early-stopping` holds out for validation where nothing else says how much.
 const HELD_OUT: f64 = 0.1;
@@ -108,7 +102,7 @@ pub fn resolve_whole(args: &args::Train) -> anyhow::Result<Resolved> {
     let named = |path: &str| is_named(&layers, path);
     // Settings of a model that is not named are those of the default one.
     let of_default = || named("model").then_some(MlpConfig::KIND);
-    let mut base = recipe(
+    let mut base = RunConfig::named(
         last("model.kind").or_else(of_default),
         last("data.dataset"),
         last("data.task.kind"),
@@ -117,7 +111,7 @@ pub fn resolve_whole(args: &args::Train) -> anyhow::Result<Resolved> {
         && last("model.kind").is_none()
     {
         let model = ModelFile::load(file)?;
-        base = recipe(
+        base = RunConfig::named(
             Some(model.model.name()),
             last("data.dataset"),
             last("data.task.kind"),
@@ -180,7 +174,7 @@ fn of_data(config: &RunConfig, named: &dyn Fn(&str) -> bool) -> Vec<String> {
     }
     let leaves = |dataset: Option<&str>, task: Option<&str>| {
         let mut found = BTreeMap::new();
-        if let Ok(table) = Table::try_from(recipe(Some(name), dataset, task)) {
+        if let Ok(table) = Table::try_from(RunConfig::named(Some(name), dataset, task)) {
             leaves(&mut found, "", &table);
         }
         found
@@ -280,7 +274,7 @@ pub fn of_run(args: &args::Train, run: &Path) -> anyhow::Result<RunConfig> {
     let layers = layers(args)?;
     let dataset = own.data.dataset.to_string();
     let task = own.data.task.as_ref().map(|task| task.kind().to_string());
-    let defaults = recipe(Some(own.model.name()), Some(&dataset), task.as_deref());
+    let defaults = RunConfig::named(Some(own.model.name()), Some(&dataset), task.as_deref());
     let mut config = stack_over(&defaults, &own, &layers)?;
     let published = granule::data::registry::find(&config.data.dataset.to_string()).is_some();
     if published && args.data_dir.is_none() {
@@ -344,25 +338,7 @@ pub fn defaults(config: &RunConfig) -> RunConfig {
         .as_ref()
         .map(|task| task.kind().to_string());
     let dataset = config.data.dataset.to_string();
-    recipe(Some(config.model.name()), Some(&dataset), task.as_deref()).of_default_length()
-}
-
-/// The recipe of a model on a data set or a task. Unknown names are left to the check of the whole.
-fn recipe(model: Option<&str>, dataset: Option<&str>, task: Option<&str>) -> RunConfig {
-    let model = model.and_then(|name| ModelConfig::from_name(name).ok());
-    if let Some(task) = task.and_then(|name| name.parse::<TaskKind>().ok()) {
-        let model = model.unwrap_or_else(|| RateConfig::default().into());
-        return RunConfig::task_recipe(model, task.config());
-    }
-    let dataset = dataset.and_then(|name| name.parse().ok());
-    let dataset = dataset.unwrap_or_default();
-    let mut config = match model {
-        Some(model) => RunConfig::recipe(model, dataset),
-        None => RunConfig::of_data(dataset),
-    };
-    // `--set data.dataset=` takes the default of all data sets back, not the one named elsewhere.
-    config.data.dataset = DatasetSpec::default();
-    config
+    RunConfig::named(Some(config.model.name()), Some(&dataset), task.as_deref()).of_default_length()
 }
 
 /// A setting outside its range as wrong usage.
@@ -566,24 +542,9 @@ fn stack_over(
     let table = |config| Table::try_from(config).context("cannot write the configuration");
     let (mut defaults, mut merged) = (table(defaults)?, table(base)?);
     let kinds = chosen_kinds(layers)?;
-    for &(table, kind) in &kinds {
-        let same = lookup(&merged, &format!("{table}.kind")).and_then(Value::as_str) == Some(kind);
-        if !same && let Some(fresh) = of_kind(table, kind) {
-            put(&mut defaults, table, fresh.clone())?;
-            put(&mut merged, table, fresh)?;
-        }
-    }
-    for layer in layers {
-        let mut settings = layer.table.clone();
-        for &(table, kind) in &kinds {
-            // What a file sets for its own kind means nothing to another.
-            if layer.kind(table).is_some_and(|own| own != kind) {
-                layers::remove(&mut settings, table);
-            }
-        }
-        address(&merged, &mut settings)?;
-        merge(&mut merged, &settings);
-    }
+    let tables = layers.iter().map(|layer| &layer.table);
+    granule::train::config::stack(&mut defaults, &mut merged, &kinds, tables)
+        .map_err(layers::no_element)?;
     for path in layers.iter().flat_map(|layer| &layer.cleared) {
         known(path, &merged, &defaults)?;
         clear(&mut merged, path, &defaults);
@@ -644,19 +605,6 @@ fn known(path: &str, merged: &Table, defaults: &Table) -> Result<(), Usage> {
     match reading.unknown(path) {
         Some(usage) => Err(usage),
         None => Ok(()),
-    }
-}
-
-/// The defaults of a kind of model, optimiser or schedule; nothing for a kind that does not exist.
-fn of_kind(table: &str, kind: &str) -> Option<Value> {
-    fn value(config: impl Serialize) -> Option<Value> {
-        Value::try_from(config).ok()
-    }
-    match table {
-        "model" => value(ModelConfig::from_name(kind).ok()?),
-        "data.task" => value(kind.parse::<TaskKind>().ok()?.config()),
-        "optimizer" => value(OptimizerConfig::from_name(kind).ok()?),
-        _ => value(ScheduleConfig::from_name(kind).ok()?),
     }
 }
 

@@ -1,5 +1,9 @@
 use clap::Parser;
 
+use granule::data::DatasetSpec;
+use granule::models::RateConfig;
+use granule::train::OptimizerConfig;
+
 use super::*;
 use crate::args::{Cli, Command};
 

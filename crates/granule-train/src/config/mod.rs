@@ -5,6 +5,7 @@ mod optimizer;
 mod presets;
 mod recipe;
 mod schedule;
+mod stack;
 mod start;
 mod weights;
 
@@ -36,6 +37,7 @@ pub use presets::{RUN_PRESETS, RunPreset};
 pub use schedule::{
     ConstantConfig, CosineConfig, OneCycleConfig, PlateauConfig, ScheduleConfig, StepConfig,
 };
+pub use stack::{KINDS, Overrides, as_simulation, from_folder, stack};
 pub use start::{Keep, StartConfig};
 pub(crate) use weights::note as class_weights_note;
 pub use weights::{ClassWeightRule, ClassWeights};

@@ -1,5 +1,7 @@
 //! What is wrong with the form of a configuration: the first key that does not exist, is missing or holds something else.
 
+use std::fmt;
+
 use toml::{Table, Value};
 
 use super::key::join;
@@ -57,6 +59,43 @@ pub struct Kind {
     pub word: String,
     /// The kinds that have the key in question.
     pub others: Vec<String>,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = &self.path;
+        match &self.wrong {
+            Wrong::Unknown { keys, kind } => {
+                match kind {
+                    Some(kind) => write!(f, "`{path}` is no key of {}", kind.word)?,
+                    None => write!(f, "unknown key `{path}`")?,
+                }
+                listed(f, "the keys are", keys)
+            }
+            Wrong::Missing { choices } => {
+                write!(f, "`{path}` is missing")?;
+                listed(f, "the choices are", choices)
+            }
+            Wrong::Choice { found, choices } => {
+                write!(f, "`{path}` has no choice `{found}`")?;
+                listed(f, "the choices are", choices)
+            }
+            Wrong::Type {
+                expected, choices, ..
+            } => {
+                write!(f, "`{path}` must be {expected}")?;
+                let told = expected.starts_with("one of");
+                listed(f, "the choices are", if told { &[] } else { choices })
+            }
+        }
+    }
+}
+
+fn listed(f: &mut fmt::Formatter<'_>, what: &str, names: &[String]) -> fmt::Result {
+    match names {
+        [] => Ok(()),
+        names => write!(f, "; {what} {}", names.join(", ")),
+    }
 }
 
 /// The first fault of a table.
