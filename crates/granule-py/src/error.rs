@@ -66,7 +66,7 @@ impl Failure {
 
     /// Of an error of granule: its message and those of its causes that it does not quote.
     fn of(error: &(dyn Error + 'static)) -> Self {
-        let mut message = error.to_string().trim().to_owned();
+        let mut message = said(error).trim().to_owned();
         let mut cause = error.source();
         while let Some(error) = cause {
             let text = error.to_string();
@@ -94,6 +94,17 @@ impl Failure {
 impl<E: Error + 'static> From<E> for Failure {
     fn from(error: E) -> Self {
         Self::of(&error)
+    }
+}
+
+/// What an error says, of a setting of a model by its name in a configuration of a run.
+fn said(error: &(dyn Error + 'static)) -> String {
+    match error.downcast_ref::<TrainError>() {
+        Some(TrainError::Model(ModelError::Config(error))) => {
+            error.clone().under("model").to_string()
+        }
+        Some(TrainError::Model(error @ ModelError::Layer { .. })) => format!("model.{error}"),
+        _ => error.to_string(),
     }
 }
 

@@ -103,7 +103,7 @@ impl NativeModel {
         &self,
         numbers: &Numbers,
         count: usize,
-        compute: impl FnOnce(&[Sample<'_>]) -> Result<Vec<f32>, ModelError>,
+        compute: impl FnOnce(&[Sample<'_>], &mut [f32]) -> Result<(), ModelError>,
     ) -> Result<Vec<f32>, Failure> {
         let length = self.file.input.shape.len();
         if count.checked_mul(length) != Some(numbers.len()) {
@@ -115,11 +115,13 @@ impl NativeModel {
             0 => vec![Sample::Values(&[]); count],
             length => numbers.samples(length),
         };
-        let done = self.device.guard(|| compute(&samples))?;
-        done.map_err(|error| match error {
-            ModelError::Device { reason } => self.device.failure(&reason).into(),
-            error => error.into(),
-        })
+        let mut outputs = vec![0.0; count.saturating_mul(self.file.task.outputs())];
+        let done = self.device.guard(|| compute(&samples, &mut outputs))?;
+        match done {
+            Ok(()) => Ok(outputs),
+            Err(ModelError::Device { reason }) => Err(self.device.failure(&reason).into()),
+            Err(error) => Err(error.into()),
+        }
     }
 }
 
@@ -219,8 +221,8 @@ impl NativeModel {
     ) -> PyResult<Bound<'py, PyArrayDyn<f32>>> {
         let numbers = taken(py, array)?;
         let outputs = work(py, || {
-            self.on(&numbers, count, |samples| {
-                Ok(self.predictor().outputs_batch(samples)?.concat())
+            self.on(&numbers, count, |samples, out| {
+                self.predictor().outputs_batch_into(samples, out)
             })
         })?;
         self.rows(py, outputs, count)
@@ -235,8 +237,8 @@ impl NativeModel {
     ) -> PyResult<Bound<'py, PyArrayDyn<f32>>> {
         let numbers = taken(py, array)?;
         let outputs = work(py, || {
-            self.on(&numbers, count, |samples| match &self.engine {
-                Engine::Classes(classifier) => classifier.probabilities(samples),
+            self.on(&numbers, count, |samples, out| match &self.engine {
+                Engine::Classes(classifier) => classifier.predict_batch_into(samples, out),
                 Engine::Values(predictor) => Err(ModelError::NotAClassifier {
                     outputs: predictor.task().outputs(),
                 }),

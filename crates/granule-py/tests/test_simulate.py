@@ -108,8 +108,11 @@ def test_pictures_are_drawn(tmp_path):
     assert axes[0].get_ylabel() == "v (mV)" and axes[-1].get_xlabel() == "time (ms)"
     result.svg(tmp_path / "cell.svg", width=400, height=300)
     assert (tmp_path / "cell.svg").read_text().startswith("<svg")
-    with pytest.raises(granule.GranuleError):
-        result.svg(width=0)
+    for width in (0, -1, 2**40):
+        with pytest.raises(granule.GranuleError):
+            result.svg(width=width)
+    with pytest.raises(OSError, match="cannot write"):
+        result.svg(tmp_path)
     assert len(granule.simulate("fi-curve", duration=20).plot()) >= 2
 
 

@@ -14,6 +14,8 @@ import pytest
 
 import granule
 
+HOLDS_ITSELF = {}
+HOLDS_ITSELF["a"] = HOLDS_ITSELF
 SHORT = dict(device="cpu", epochs=2, limit_train=300, limit_test=100)
 
 
@@ -94,6 +96,12 @@ def test_a_preset_and_a_file_are_settings_that_others_stand_over(tmp_path):
         (dict(device="gpuu"), ValueError, "gpuu"),
         (dict(callback=3), TypeError, "callback"),
         (dict(validation=2.0), ValueError, "data.validation"),
+        (dict(set={"model.widths": [10**12]}), ValueError, r"model.widths\[0\]"),
+        (dict(set={".".join("a" * 100_000): 1}), ValueError, "deeper than any setting"),
+        (dict(set={"a": HOLDS_ITSELF}), ValueError, "deeper than any setting"),
+        (dict(dataset="\ud800"), ValueError, "not valid Unicode"),
+        (dict(seed=-1), ValueError, "`seed`"),
+        (dict(run_dir="/etc/passwd/run"), OSError, "/etc/passwd"),
     ],
 )
 def test_a_wrong_setting_is_named(given, error, words):
@@ -257,6 +265,30 @@ def test_images_and_sequences_are_learnt_from():
 def test_arrays_that_cannot_be_learnt_from_are_named(x, y, words):
     with pytest.raises(granule.GranuleError, match=words):
         granule.fit("mlp", x, y, epochs=1, device="cpu")
+
+
+def test_a_callback_may_train_and_may_take_the_folder_away(tmp_path):
+    import shutil
+
+    run = granule.train(
+        "mlp",
+        run_dir=tmp_path / "a",
+        callback=lambda epoch: granule.train("mlp", run_dir=tmp_path / f"inner{epoch['epoch']}", **SHORT),
+        **SHORT,
+    )
+    assert not run.interrupted and (tmp_path / "inner2" / "model.granule").is_file()
+    with pytest.raises(OSError, match="deleted, moved or taken over"):
+        granule.train(
+            "mlp", run_dir=tmp_path / "b", callback=lambda epoch: shutil.rmtree(tmp_path / "b"), **(SHORT | {"epochs": 9})
+        )
+
+
+def test_names_of_classes_may_be_any_text():
+    x = [[1.0], [2.0]] * 10
+    run = granule.fit("mlp", x, ["ä", "😀"] * 10, epochs=1, device="cpu")
+    assert run.model.classes == ["ä", "😀"]
+    with pytest.raises(ValueError, match="must be ASCII"):
+        granule.fit("mlp", x, np.array([b"\xff", b"a"] * 10), epochs=1, device="cpu")
 
 
 def test_parts_go_together(line):

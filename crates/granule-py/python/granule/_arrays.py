@@ -40,7 +40,9 @@ def as_array(value: Any, what: str) -> NDArray[Any]:
         whole = all(isinstance(item, (int, np.integer)) for item in array.ravel())
         try:
             array = array.astype(np.int64 if whole else np.float64)
-        except (OverflowError, TypeError, ValueError) as error:
+        except OverflowError as error:
+            raise GranuleValueError(f"{what}: a number is too large: {error}") from error
+        except (TypeError, ValueError) as error:
             raise GranuleTypeError(f"{what}: it is no array of numbers: {error}") from error
     if array.dtype.kind not in "buif":
         raise GranuleTypeError(f"{what}: elements of type {array.dtype}; real numbers are taken")
@@ -55,13 +57,13 @@ def as_array(value: Any, what: str) -> NDArray[Any]:
 
 
 def _from_dlpack(value: Any, what: str) -> NDArray[Any]:
-    device = value.__dlpack_device__()[0]
-    if device != _CPU:
-        raise GranuleTypeError(f"{what}: it lies on another device than the CPU; copy it there first")
     try:
-        return np.asarray(np.from_dlpack(value))
-    except (BufferError, RuntimeError, TypeError, ValueError) as error:
-        raise GranuleTypeError(f"{what}: {error}") from error
+        device, _ = value.__dlpack_device__()
+        if device == _CPU:
+            return np.asarray(np.from_dlpack(value))
+    except (AttributeError, BufferError, RuntimeError, TypeError, ValueError) as error:
+        raise GranuleTypeError(f"{what}: it cannot be read by DLPack: {error}") from error
+    raise GranuleTypeError(f"{what}: it lies on another device than the CPU; copy it there first")
 
 
 def as_floats(value: Any, what: str) -> NDArray[np.float64]:

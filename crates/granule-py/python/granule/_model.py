@@ -150,4 +150,8 @@ def as_path(path: Any) -> str:
         text = os.fsdecode(text)
     if "\0" in text:
         raise GranuleValueError("a path has no null character")
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError as error:
+        raise GranuleValueError(f"{text!r} is no path: {error.reason}") from error
     return text

@@ -19,7 +19,7 @@ from ._errors import GranuleError, GranuleOSError, GranuleTypeError, GranuleValu
 from ._granule import resume_run, train_run
 from ._model import Model, as_path, load
 from ._progress import Progress
-from ._settings import SHORT, as_json
+from ._settings import SHORT, as_json, text
 
 __all__ = ["Callback", "Run", "fit", "fit_recording", "resume", "train"]
 
@@ -182,7 +182,7 @@ def train(
     given = {"dataset": dataset, "device": device, "epochs": epochs}
     named |= {name: value for name, value in given.items() if value is not None}
     settings = as_json(set, named, SHORT)
-    what = None if model is None else as_path(model)
+    what = None if model is None else text(as_path(model), "model")
     return _watched(
         callback,
         progress,
@@ -338,13 +338,13 @@ def fit_recording(
 
 def _of_arrays(error: GranuleOSError, file: Path) -> GranuleError:
     """What is said of the file, of the arrays that it was made from."""
-    text = str(error)
-    if str(file) not in text:
+    said = str(error)
+    if str(file) not in said:
         return error
     for part, end in (("train", ""), ("test", "_test"), ("val", "_validation")):
         for name in ("x", "y"):
-            text = text.replace(f"{file}!{name}_{part}.npy", f"{name}{end}")
-    return GranuleValueError(text.replace(str(file), "the arrays"))
+            said = said.replace(f"{file}!{name}_{part}.npy", f"{name}{end}")
+    return GranuleValueError(said.replace(str(file), "the arrays"))
 
 
 def _inputs(value: Any, what: str) -> NDArray[Any]:
@@ -367,7 +367,10 @@ def _targets(value: Any, what: str) -> NDArray[Any]:
     if array.dtype.kind in "OU" and all(isinstance(name, str) for name in array.ravel()):
         return array.astype(np.str_)
     if array.dtype.kind in "SU":
-        return array.astype(np.str_)
+        try:
+            return array.astype(np.str_)
+        except UnicodeDecodeError as error:
+            raise GranuleValueError(f"{what}: names that are bytes must be ASCII; decode them: {error}") from error
     array = as_array(value, what)
     check_finite(array, what)
     return array

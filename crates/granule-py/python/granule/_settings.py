@@ -30,6 +30,19 @@ SHORT = {
 }
 
 
+#: No setting is in so many tables.
+_DEEPEST = 64
+
+
+def text(value: str, what: str) -> str:
+    """A text that is valid Unicode; ``GranuleValueError`` for another."""
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise GranuleValueError(f"{what}: {value!r} is not valid Unicode") from error
+    return value
+
+
 def as_json(settings: Mapping[str, Any] | None, named: Mapping[str, Any], short: Mapping[str, str]) -> str:
     """One JSON object of dotted keys: those of a mapping, then keyword arguments with ``__`` for each dot or a short name.
 
@@ -41,7 +54,7 @@ def as_json(settings: Mapping[str, Any] | None, named: Mapping[str, Any], short:
     for key, value in (settings or {}).items():
         if not isinstance(key, str):
             raise GranuleTypeError(f"set: keys are texts such as \"optimizer.lr\", not {key!r}")
-        all_[key] = plain(value, key)
+        all_[text(key, "set")] = plain(value, key)
     for name, value in named.items():
         key = short.get(name, name.replace("__", "."))
         if key in all_:
@@ -52,18 +65,22 @@ def as_json(settings: Mapping[str, Any] | None, named: Mapping[str, Any], short:
 
 def plain(value: Any, path: str) -> Any:
     """A value of JSON."""
+    if path.count(".") > _DEEPEST:
+        raise GranuleValueError(f"`{path[:40]}…` is deeper than any setting")
     if isinstance(value, int) and not -(2**63) <= value < 2**63:
         raise GranuleValueError(f"`{path}` is {value}; whole numbers go from {-(2**63)} to {2**63 - 1}")
-    if value is None or isinstance(value, (bool, int, str)):
+    if isinstance(value, str):
+        return text(value, f"`{path}`")
+    if value is None or isinstance(value, (bool, int)):
         return value
     if isinstance(value, float):
         if not np.isfinite(value):
             raise GranuleValueError(f"`{path}` is {value}; settings are finite numbers")
         return value
     if isinstance(value, os.PathLike):
-        return os.fsdecode(os.fspath(value))
+        return text(os.fsdecode(os.fspath(value)), f"`{path}`")
     if isinstance(value, Mapping):
-        return {str(key): plain(inner, f"{path}.{key}") for key, inner in value.items()}
+        return {text(str(key), f"`{path}`"): plain(inner, f"{path}.{key}") for key, inner in value.items()}
     if isinstance(value, np.generic):
         return plain(value.item(), path)
     if isinstance(value, np.ndarray):

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ._errors import GranuleTypeError
+from ._errors import GranuleOSError, GranuleTypeError, GranuleValueError
 from ._granule import NativeResult, simulate_run, simulation_presets
 from ._model import as_path
-from ._settings import as_json
+from ._settings import as_json, text
 
 __all__ = ["Group", "Result", "Trace", "presets", "simulate"]
 
@@ -121,10 +121,16 @@ class Result(Mapping[str, Trace]):
 
     def svg(self, path: str | os.PathLike[str] | None = None, *, width: int = 960, height: int = 640) -> str:
         """The picture that the command draws with ``--plot``, as SVG; written to ``path`` where there is one."""
-        text = self._native.svg(width, height)
+        for name, length in (("width", width), ("height", height)):
+            if not 0 <= length < 2**31:
+                raise GranuleValueError(f"{name} is {length}; pixels are a number above 0")
+        picture = self._native.svg(width, height)
         if path is not None:
-            Path(as_path(path)).write_text(text, encoding="utf-8")
-        return text
+            try:
+                Path(as_path(path)).write_text(picture, encoding="utf-8")
+            except OSError as error:
+                raise GranuleOSError(f"{os.fspath(path)}: cannot write: {error.strerror}") from error
+        return picture
 
     def _repr_svg_(self) -> str:
         return self.svg()
@@ -157,7 +163,7 @@ def simulate(
     if isinstance(what, Mapping):
         both = {**what, **(set or {})}
         return Result(simulate_run(None, as_json(both, overrides, {}), device, precision == "f32"))
-    return Result(simulate_run(as_path(what), as_json(set, overrides, {}), device, precision == "f32"))
+    return Result(simulate_run(text(as_path(what), "what"), as_json(set, overrides, {}), device, precision == "f32"))
 
 
 def presets() -> dict[str, str]:
