@@ -3,6 +3,7 @@
 
 mod error;
 mod model;
+mod packed;
 mod settings;
 mod simulate;
 mod train;

@@ -7,11 +7,11 @@ use granule::interchange::state_dict;
 use granule::models::{
     Classifier, InputShape, ModelError, ModelFile, Predictor, Sample, Task, folder::ModelPlace,
 };
-use numpy::{IxDyn, PyArray, PyArrayDyn, PyArrayMethods};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
 use crate::error::{Failure, Kind, work};
+use crate::packed::{Packed, pack, unpack};
 
 /// A model on a device.
 enum Engine {
@@ -35,25 +35,17 @@ enum Numbers {
 }
 
 impl Numbers {
-    /// A copy: whoever else holds the array may write to it while the model works.
-    fn of(array: &Bound<'_, PyAny>) -> Result<Self, Failure> {
-        fn copied<T: numpy::Element + Copy>(
-            array: &Bound<'_, PyArrayDyn<T>>,
-        ) -> Result<Vec<T>, Failure> {
-            let refused = |error: &dyn std::fmt::Display| Failure::value(error.to_string());
-            let held = array.try_readonly().map_err(|error| refused(&error))?;
-            let values = held.as_slice().map_err(|error| refused(&error))?;
-            Ok(values.to_vec())
-        }
-        if let Ok(array) = array.cast::<PyArrayDyn<u8>>() {
-            copied(array).map(Self::Pixels)
-        } else if let Ok(array) = array.cast::<PyArrayDyn<f32>>() {
-            copied(array).map(Self::Values)
-        } else if let Ok(array) = array.cast::<PyArrayDyn<f64>>() {
-            copied(array).map(Self::Doubles)
+    fn of(array: &Bound<'_, PyAny>) -> PyResult<Self> {
+        if let Some(values) = unpack(array) {
+            values.map(Self::Pixels)
+        } else if let Some(values) = unpack(array) {
+            values.map(Self::Values)
+        } else if let Some(values) = unpack(array) {
+            values.map(Self::Doubles)
         } else {
-            let message = "samples are arrays of uint8, float32 or float64 that lie in C order";
-            Err(Failure::new(Kind::Type, message))
+            let message =
+                "samples are arrays of uint8, float32 or float64 of the machine's byte order";
+            Err(Failure::new(Kind::Type, message).into_py(array.py()))
         }
     }
 
@@ -218,8 +210,8 @@ impl NativeModel {
         py: Python<'py>,
         array: &Bound<'py, PyAny>,
         count: usize,
-    ) -> PyResult<Bound<'py, PyArrayDyn<f32>>> {
-        let numbers = taken(py, array)?;
+    ) -> PyResult<Packed<'py>> {
+        let numbers = Numbers::of(array)?;
         let outputs = work(py, || {
             self.on(&numbers, count, |samples, out| {
                 self.predictor().outputs_batch_into(samples, out)
@@ -234,8 +226,8 @@ impl NativeModel {
         py: Python<'py>,
         array: &Bound<'py, PyAny>,
         count: usize,
-    ) -> PyResult<Bound<'py, PyArrayDyn<f32>>> {
-        let numbers = taken(py, array)?;
+    ) -> PyResult<Packed<'py>> {
+        let numbers = Numbers::of(array)?;
         let outputs = work(py, || {
             self.on(&numbers, count, |samples, out| match &self.engine {
                 Engine::Classes(classifier) => classifier.predict_batch_into(samples, out),
@@ -254,26 +246,15 @@ impl NativeModel {
         })?;
         let all = PyDict::new(py);
         for (name, tensor) in state.0 {
-            let array = PyArray::from_vec(py, tensor.data);
-            all.set_item(name, array.reshape(IxDyn(&tensor.shape))?)?;
+            all.set_item(name, pack(py, &tensor.data, tensor.shape)?)?;
         }
         Ok(all)
     }
 }
 
 impl NativeModel {
-    fn rows<'py>(
-        &self,
-        py: Python<'py>,
-        outputs: Vec<f32>,
-        count: usize,
-    ) -> PyResult<Bound<'py, PyArrayDyn<f32>>> {
+    fn rows<'py>(&self, py: Python<'py>, outputs: Vec<f32>, count: usize) -> PyResult<Packed<'py>> {
         let shape = [vec![count], self.output()].concat();
-        PyArray::from_vec(py, outputs).reshape(IxDyn(&shape))
+        pack(py, &outputs, shape)
     }
-}
-
-/// The numbers of an array, with the exception of what is wrong with it.
-fn taken(py: Python<'_>, array: &Bound<'_, PyAny>) -> PyResult<Numbers> {
-    Numbers::of(array).map_err(|failure| failure.into_py(py))
 }

@@ -10,18 +10,18 @@ use granule::io::table::{address, clear, merge, rename};
 use granule::simulate::{ExperimentConfig, Outcome, Trace};
 use granule::train::config::as_simulation;
 use granule::train::schema::Schema;
-use numpy::{IxDyn, PyArray, PyArrayDyn, PyArrayMethods};
 use pyo3::prelude::*;
 use toml::{Table, Value};
 
 use crate::error::{Failure, raised, work};
+use crate::packed::{Packed, pack};
 use crate::settings::{Described, overrides};
 
 /// How often Python is asked whether somebody pressed Ctrl-C.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// A recorded quantity: its name, its unit, what its columns are called, and `[times, columns]`.
-type Recorded<'py> = (String, String, Vec<String>, Bound<'py, PyArrayDyn<f64>>);
+type Recorded<'py> = (String, String, Vec<String>, Packed<'py>);
 
 /// What became of a simulation.
 #[pyclass(frozen, module = "granule._granule")]
@@ -148,19 +148,11 @@ pub fn simulation_presets() -> Vec<(&'static str, &'static str)> {
         .collect()
 }
 
-fn array<'py>(
-    py: Python<'py>,
-    values: &[f64],
-    shape: &[usize],
-) -> PyResult<Bound<'py, PyArrayDyn<f64>>> {
-    PyArray::from_slice(py, values).reshape(IxDyn(shape))
-}
-
 impl NativeResult {
     fn recorded<'py>(&self, py: Python<'py>, traces: &[Trace]) -> PyResult<Vec<Recorded<'py>>> {
         let times = self.outcome.times.len();
         let all = traces.iter().map(|trace| {
-            let values = array(py, &trace.values, &[times, trace.width])?;
+            let values = pack(py, &trace.values, vec![times, trace.width])?;
             Ok((
                 trace.name.clone(),
                 trace.unit.clone(),
@@ -181,8 +173,8 @@ impl NativeResult {
 
     /// The instants of the traces, ms.
     #[getter]
-    fn times<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyArrayDyn<f64>>> {
-        array(py, &self.outcome.times, &[self.outcome.times.len()])
+    fn times<'py>(&self, py: Python<'py>) -> PyResult<Packed<'py>> {
+        pack(py, &self.outcome.times, vec![self.outcome.times.len()])
     }
 
     #[getter]
@@ -197,10 +189,10 @@ impl NativeResult {
 
     /// The times of the spikes of each cell, ms.
     #[getter]
-    fn spikes<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyArrayDyn<f64>>>> {
+    fn spikes<'py>(&self, py: Python<'py>) -> PyResult<Vec<Packed<'py>>> {
         let cells = self.outcome.spikes.iter();
         cells
-            .map(|cell| array(py, &cell.times, &[cell.times.len()]))
+            .map(|cell| pack(py, &cell.times, vec![cell.times.len()]))
             .collect()
     }
 

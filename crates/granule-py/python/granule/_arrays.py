@@ -13,6 +13,16 @@ from ._errors import GranuleTypeError, GranuleValueError
 _CPU = 1
 
 
+def singles(packed: tuple[bytearray, list[int]]) -> NDArray[np.float32]:
+    """An array of single precision from its bytes and its shape."""
+    return np.ndarray(tuple(packed[1]), np.float32, packed[0])
+
+
+def doubles(packed: tuple[bytearray, list[int]]) -> NDArray[np.float64]:
+    """The same of double precision."""
+    return np.ndarray(tuple(packed[1]), np.float64, packed[0])
+
+
 def as_array(value: Any, what: str) -> NDArray[Any]:
     """Anything with ``__array__``, DLPack on the CPU, and nested lists, as an array of numbers of the machine's own byte
     order that lies in C order.

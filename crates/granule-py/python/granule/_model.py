@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ._arrays import arranged, as_array, as_pixels, check_finite, is_integer
+from ._arrays import arranged, as_array, as_pixels, check_finite, is_integer, singles
 from ._errors import GranuleTypeError, GranuleValueError
 from ._granule import NativeModel
 
@@ -53,7 +53,7 @@ class Model:
         one.
         """
         single, array, count = self._samples(x)
-        rows = self._native.outputs(array, count)
+        rows = singles(self._native.outputs(array, count))
         return rows[0] if single else rows
 
     def predict_proba(self, x: Any) -> NDArray[np.float32]:
@@ -66,7 +66,7 @@ class Model:
                 f"the model gives real values of the shape {self.output_shape}, not classes; use predict"
             )
         single, array, count = self._samples(x)
-        rows = self._native.probabilities(array, count)
+        rows = singles(self._native.probabilities(array, count))
         return rows[0] if single else rows
 
     def predict(self, x: Any) -> Any:
@@ -89,7 +89,7 @@ class Model:
 
     def state_dict(self) -> dict[str, NDArray[np.float32]]:
         """The weights by PyTorch's names, in PyTorch's layouts: ``module.load_state_dict`` takes them as tensors."""
-        return self._native.state_dict()
+        return {name: singles(packed) for name, packed in self._native.state_dict().items()}
 
     def describe(self) -> dict[str, Any]:
         """What the model is: its settings, input, task, where it comes from, and how many parameters it has."""

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ._arrays import doubles
 from ._errors import GranuleOSError, GranuleTypeError, GranuleValueError
 from ._granule import NativeResult, simulate_run, simulation_presets
 from ._model import as_path
@@ -66,11 +67,11 @@ class Result(Mapping[str, Trace]):
     def __init__(self, native: NativeResult) -> None:
         self._native = native
         #: The instants of the traces, ms.
-        self.time: NDArray[np.float64] = native.times
+        self.time: NDArray[np.float64] = doubles(native.times)
         #: The channels of the input, by name; each sample is what the step after it gets.
-        self.stimulus = {trace[0]: Trace(*trace) for trace in native.stimulus}
+        self.stimulus = _traces(native.stimulus)
         #: The times of the spikes of each cell, ms; empty for models without.
-        self.spikes: list[NDArray[np.float64]] = native.spikes
+        self.spikes: list[NDArray[np.float64]] = [doubles(cell) for cell in native.spikes]
         #: The mean rate of each cell over the run, Hz.
         self.rates: NDArray[np.float64] = np.asarray(native.rates, dtype=np.float64)
         #: Groups of cells.
@@ -81,7 +82,7 @@ class Result(Mapping[str, Trace]):
         self.solver = native.solver
         #: What was simulated.
         self.title = native.title
-        self._traces = {trace[0]: Trace(*trace) for trace in native.traces}
+        self._traces = _traces(native.traces)
 
     def __getitem__(self, name: str) -> Trace:
         return self._traces[name]
@@ -139,6 +140,10 @@ class Result(Mapping[str, Trace]):
         spikes = sum(len(cell) for cell in self.spikes)
         of_spikes = f", {spikes} spikes of {len(self.spikes)} cells" if self.spikes else ""
         return f"<granule.Result {self.title}: {', '.join(self._traces)}{of_spikes}>"
+
+
+def _traces(recorded: list[tuple[str, str, list[str], tuple[bytearray, list[int]]]]) -> dict[str, Trace]:
+    return {name: Trace(name, unit, labels, doubles(packed)) for name, unit, labels, packed in recorded}
 
 
 def simulate(
