@@ -830,6 +830,14 @@ pub struct Simulate {
     #[arg(long, value_name = "FILE.npz|FILE.csv", help_heading = "Output", value_parser = path())]
     pub out: Option<PathBuf>,
 
+    /// Write the whole state in which the run ends, for --from-state
+    #[arg(long, value_name = "FILE.json", help_heading = "Output", value_parser = path())]
+    pub save_state: Option<PathBuf>,
+
+    /// Go on from the state that an earlier run has saved: duration is the end of both
+    #[arg(long, value_name = "FILE.json", help_heading = "Simulation", value_parser = path())]
+    pub from_state: Option<PathBuf>,
+
     /// Draw them
     #[arg(long, value_name = "FILE.svg|FILE.png", help_heading = "Output", value_parser = path())]
     pub plot: Option<PathBuf>,

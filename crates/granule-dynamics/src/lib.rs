@@ -51,6 +51,6 @@ pub use model::{
 };
 pub use parameter::{Bounds, Held, Parameter, Values};
 pub use random::{NormalNoise, PoissonNoise};
-pub use simulate::{CHECK_EVERY, Grid, failure, record, record_every, simulate};
+pub use simulate::{CHECK_EVERY, Grid, failure, record, record_every, simulate, simulate_after};
 pub use state::{Place, QuantityKind, State, Variable, host};
 pub use stop::Stop;

@@ -106,16 +106,32 @@ pub fn simulate(
     initial: State,
     input: &dyn Input,
     grid: &Grid,
+    observer: impl FnMut(usize, f64, &State) -> ControlFlow<()>,
+) -> Result<State, DynamicsError> {
+    simulate_after(0, dynamics, initial, input, grid, observer)
+}
+
+/// The same from the state after `begins` steps on.
+///
+/// # Errors
+///
+/// As for [`simulate`].
+pub fn simulate_after(
+    begins: usize,
+    dynamics: &dyn Dynamics,
+    state: State,
+    input: &dyn Input,
+    grid: &Grid,
     mut observer: impl FnMut(usize, f64, &State) -> ControlFlow<()>,
 ) -> Result<State, DynamicsError> {
-    initial.check(dynamics.variables())?;
-    initial.check_finite(dynamics.variables(), grid.time(0))?;
-    let mut good = (0, initial.clone());
-    let mut state = initial;
-    if observer(0, grid.time(0), &state).is_break() {
+    let mut state = state;
+    state.check(dynamics.variables())?;
+    state.check_finite(dynamics.variables(), grid.time(begins))?;
+    let mut good = (begins, state.clone());
+    if observer(begins, grid.time(begins), &state).is_break() {
         return Ok(state);
     }
-    for step in 0..grid.steps() {
+    for step in begins..grid.steps() {
         let at = grid.clock(step);
         state = dynamics.step(at, &state, input.at(at).as_ref())?;
         let done = step + 1;

@@ -116,6 +116,9 @@ pub struct RecordConfig {
     /// A sample every so many steps; spikes are found in all of them. Default 1.
     #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub every: usize,
+    /// The time from which on anything is recorded, spikes included, ms. Default 0.
+    #[cfg_attr(feature = "schema", schemars(transform = granule_dynamics::setting::Range::NonNegative))]
+    pub from: f64,
     /// The variables, by name; empty: all of the model. Default empty.
     pub variables: Vec<String>,
     /// At most so many cells, units or nodes of each variable, the first ones; 0: all. Default 0.
@@ -126,6 +129,7 @@ impl Default for RecordConfig {
     fn default() -> Self {
         Self {
             every: 1,
+            from: 0.0,
             variables: Vec::new(),
             columns: 0,
         }

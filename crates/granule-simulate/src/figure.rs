@@ -60,7 +60,7 @@ impl Outcome {
 
     fn over_time(&self, title: &str) -> Figure {
         let axis = self.axis();
-        Figure::new(title, axis.label).x_range(0.0, self.reached / axis.unit)
+        Figure::new(title, axis.label).x_range(self.from / axis.unit, self.reached / axis.unit)
     }
 
     fn line(&self, config: &ExperimentConfig, name: &str, trace: &Trace, column: usize) -> Mark {
@@ -214,7 +214,7 @@ impl Outcome {
             });
         let bin = config.rate_bin.unwrap_or_else(|| {
             let all = self.spikes.iter().flat_map(|cell| &cell.times);
-            bins::width(&all.copied().collect::<Vec<_>>(), self.reached)
+            bins::width(&all.copied().collect::<Vec<_>>(), self.recorded())
         });
         let text = format!("in bins of {bin} ms");
         let rates = self.groups.iter().fold(
@@ -241,16 +241,16 @@ impl Outcome {
 
     /// The rate of a group of cells in bins; the last one may be shorter.
     fn rate(&self, group: &Group, bin: f64) -> Vec<(f64, f64)> {
-        let bins = (self.reached / bin * (1.0 - 1e-9)).ceil().max(1.0) as usize;
+        let bins = (self.recorded() / bin * (1.0 - 1e-9)).ceil().max(1.0) as usize;
         let mut counts = vec![0usize; bins];
         let spikes = self.spikes.get(group.cells.clone()).unwrap_or_default();
         for time in spikes.iter().flat_map(|cell| &cell.times) {
-            counts[((time / bin) as usize).min(bins - 1)] += 1;
+            counts[(((time - self.from) / bin) as usize).min(bins - 1)] += 1;
         }
         let points = counts.into_iter().enumerate();
         points
             .map(|(index, count)| {
-                let from = index as f64 * bin;
+                let from = self.from + index as f64 * bin;
                 let width = bin.min(self.reached - from);
                 let per = 1000.0 / (width * group.cells.len().max(1) as f64);
                 (from + 0.5 * width, count as f64 * per)

@@ -12,6 +12,7 @@ mod resolution;
 mod run;
 mod samples;
 mod shown;
+mod snapshot;
 mod stimulus;
 mod subject;
 #[cfg(test)]
@@ -27,6 +28,7 @@ pub use outcome::{Group, Outcome, Trace};
 pub use presets::Preset;
 pub use run::Experiment;
 pub use samples::{FileConfig, Interpolation, ReadError, ReadSamples, Samples};
+pub use snapshot::{Snapshot, SnapshotError};
 pub use stimulus::{NoiseConfig, PulseConfig, SineConfig, StepConfig, StimulusConfig};
 
 #[cfg(test)]

@@ -36,6 +36,8 @@ pub struct Group {
 /// What became of an experiment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outcome {
+    /// The time from which on it was recorded, ms.
+    pub from: f64,
     /// How far it came, ms.
     pub reached: f64,
     /// Whether it came to its end.
@@ -87,13 +89,14 @@ impl Later {
 const TRANSIENT: f64 = 0.2;
 
 impl Outcome {
-    /// The time from which on a run is looked at: `from`, or after a fifth of it.
+    /// The time from which on a run is looked at: `from`; else where its record begins, or after a fifth of it.
     pub(crate) fn transient(&self, from: Option<f64>) -> Result<f64, DynamicsError> {
         match from {
+            None if self.from > 0.0 => Ok(self.from),
             None => Ok(TRANSIENT * self.reached),
-            Some(from) if from >= 0.0 && from < self.reached => Ok(from),
+            Some(from) if from >= self.from && from < self.reached => Ok(from),
             Some(from) => {
-                let allowed = format!("0 to less than {} ms", self.reached);
+                let allowed = format!("{} to less than {} ms", self.from, self.reached);
                 Err(DynamicsError::config("from", from, allowed))
             }
         }
@@ -113,11 +116,16 @@ impl Outcome {
         })
     }
 
-    /// The mean rate of a group of cells over the run, Hz.
+    /// How long it was recorded, ms.
+    pub fn recorded(&self) -> f64 {
+        (self.reached - self.from).max(0.0)
+    }
+
+    /// The mean rate of a group of cells over what was recorded, Hz.
     pub fn mean_rate_hz(&self, group: &Group) -> f64 {
         let spikes = self.spikes.get(group.cells.clone()).unwrap_or_default();
         let count: usize = spikes.iter().map(|cell| cell.times.len()).sum();
-        let time = self.reached * group.cells.len() as f64;
+        let time = self.recorded() * group.cells.len() as f64;
         if time > 0.0 {
             1000.0 * count as f64 / time
         } else {

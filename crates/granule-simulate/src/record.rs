@@ -7,7 +7,7 @@ use super::config::RecordConfig;
 use super::outcome::Trace;
 use super::subject::Firing;
 use granule_dynamics::unit::{SpikeDetector, Spikes};
-use granule_dynamics::{DynamicsError, QuantityKind, State, Variable, host};
+use granule_dynamics::{DynamicsError, Grid, QuantityKind, State, Variable, host};
 
 /// Recordings above this many numbers are refused before the run: 4 GiB.
 const MOST: usize = 1 << 29;
@@ -15,6 +15,8 @@ const MOST: usize = 1 << 29;
 /// Keeps chosen variables.
 pub(super) struct Recorder {
     every: usize,
+    /// The steps before the first sample.
+    first: usize,
     /// Index and kept columns of each variable.
     chosen: Vec<(usize, usize)>,
     traces: Vec<Trace>,
@@ -27,8 +29,17 @@ impl Recorder {
         config: &RecordConfig,
         variables: &[Variable],
         shown: usize,
-        steps: usize,
+        grid: &Grid,
     ) -> Result<Self, DynamicsError> {
+        let steps = grid.steps();
+        let end = grid.time(steps);
+        if !(config.from >= 0.0 && config.from <= end) {
+            let allowed = format!("0 to {end} ms, the end of the run");
+            return Err(DynamicsError::config("record.from", config.from, allowed));
+        }
+        // A step that ends there within rounding counts.
+        let early = |step: &usize| grid.time(*step) < config.from * (1.0 - 1e-12);
+        let first = (0..=steps).take_while(early).count();
         let shown = &variables[..shown];
         let chosen: Vec<usize> = if config.variables.is_empty() {
             (0..shown.len())
@@ -59,7 +70,7 @@ impl Recorder {
             most => shown[index].width.min(most),
         };
         let chosen: Vec<(usize, usize)> = chosen.into_iter().map(|i| (i, kept(i))).collect();
-        let samples = steps / config.every + 2;
+        let samples = (steps - first.min(steps)) / config.every + 2;
         let columns = chosen.iter().map(|(_, width)| width).sum::<usize>();
         let numbers = columns.saturating_mul(samples);
         if numbers > MOST {
@@ -82,6 +93,7 @@ impl Recorder {
         });
         Ok(Self {
             every: config.every,
+            first,
             traces: traces.collect(),
             waiting: vec![Vec::new(); chosen.len()],
             chosen,
@@ -91,7 +103,13 @@ impl Recorder {
 
     /// Whether the sample after so many steps is kept.
     pub(super) fn takes(&self, step: usize) -> bool {
-        step.is_multiple_of(self.every)
+        step >= self.first && step.is_multiple_of(self.every)
+    }
+
+    /// After how many of `steps` more, beyond `done`, something has to be kept for the first time, or all of them.
+    pub(super) fn before_first(&self, done: usize, steps: usize) -> Option<usize> {
+        let quiet = self.first.checked_sub(done + 1)?;
+        (quiet > 0).then_some(quiet.min(steps))
     }
 
     /// After how many steps a sample is kept.

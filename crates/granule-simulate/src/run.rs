@@ -8,6 +8,7 @@ use super::config::ExperimentConfig;
 use super::outcome::{Group, Outcome, Trace};
 use super::record::{Recorder, SpikeReader};
 use super::samples::ReadSamples;
+use super::snapshot::Snapshot;
 use super::stimulus::{Stimulus, StimulusConfig};
 use super::subject::unit::spread;
 use super::subject::{Body, Subject};
@@ -16,7 +17,7 @@ use granule_dynamics::composite::MultiGranularityModel;
 use granule_dynamics::model::{Clock, Dynamics, Input};
 use granule_dynamics::unit::Spikes;
 use granule_dynamics::{
-    DynamicsError, Grid, Place, QuantityKind, State, Stop, Variable, host, simulate,
+    DynamicsError, Grid, Place, QuantityKind, State, Stop, Variable, host, simulate_after,
 };
 use granule_io::words::Number;
 use granule_io::words::short;
@@ -30,6 +31,8 @@ pub struct Experiment {
     pub(super) subject: Subject,
     pub(super) stimulus: Option<Stimulus>,
     pub(super) grid: Grid,
+    /// The steps before its initial state, which an earlier run has taken.
+    pub(super) begins: usize,
     pub(super) stop: Stop,
     /// The variables of which something is recorded.
     kept: Vec<usize>,
@@ -94,7 +97,7 @@ impl ExperimentConfig {
             None => None,
         };
         let variables = subject.body.dynamics().variables();
-        let recorder = Recorder::new(&self.record, variables, subject.shown, grid.steps())?;
+        let recorder = Recorder::new(&self.record, variables, subject.shown, &grid)?;
         self.check_figure(recorder.kept(), !subject.firing.is_empty())?;
         let mut warnings = self.too_long();
         let late = self.stimulus.as_ref();
@@ -106,6 +109,7 @@ impl ExperimentConfig {
             subject,
             stimulus,
             grid,
+            begins: 0,
             stop,
             warnings,
         })
@@ -202,6 +206,11 @@ fn fires_in_every_step(spikes: &[Spikes], dt: f64, of: &str) -> Option<String> {
 }
 
 impl Experiment {
+    /// What it was made from.
+    pub fn config(&self) -> &ExperimentConfig {
+        &self.config
+    }
+
     /// The number of steps.
     pub fn steps(&self) -> usize {
         self.grid.steps()
@@ -251,12 +260,16 @@ impl Experiment {
         &self.subject.body.dynamics().variables()[..self.subject.shown]
     }
 
-    /// Lets the run begin in another state: each variable with all its columns, as [`Outcome::last`] has them.
+    /// Lets the run begin after so many of its steps, in the state that they lead to: each variable with all its columns.
     ///
     /// # Errors
     ///
     /// [`DynamicsError::Shape`] for another number of variables or columns.
-    pub(crate) fn begin_at(&mut self, state: Vec<Vec<f64>>) -> Result<(), DynamicsError> {
+    pub(crate) fn begin_at(
+        &mut self,
+        step: usize,
+        state: Vec<Vec<f64>>,
+    ) -> Result<(), DynamicsError> {
         let initial = &self.subject.initial;
         let place = Place::of(&initial[0]);
         let widths: Vec<usize> = initial.tensors().iter().map(|x| x.dims()[1]).collect();
@@ -273,9 +286,15 @@ impl Experiment {
             place.tensor(values, [1, width])
         });
         self.subject.initial = State::new(tensors.collect());
-        // The recorded step holds the state that it was recorded with.
+        self.begins = step;
+        // What never changes may be part of a recorded step.
         self.whole = OnceCell::new();
         Ok(())
+    }
+
+    /// The time at which the run begins, ms.
+    pub fn begins(&self) -> f64 {
+        self.grid.time(self.begins)
     }
 
     /// What ends a run early: its outcome is then not complete and has what there was after the last whole step.
@@ -311,20 +330,44 @@ impl Experiment {
     /// outside its range, [`DynamicsError::Device`], and what the model's step returns.
     pub fn run(
         &self,
-        mut progress: impl FnMut(usize, f64) -> ControlFlow<()>,
+        progress: impl FnMut(usize, f64) -> ControlFlow<()>,
     ) -> Result<Outcome, DynamicsError> {
+        Ok(self.run_to(progress)?.0)
+    }
+
+    /// The same, with what the run is [continued from](Self::continue_from).
+    ///
+    /// # Errors
+    ///
+    /// As for [`run`](Self::run).
+    pub fn run_saving(
+        &self,
+        progress: impl FnMut(usize, f64) -> ControlFlow<()>,
+    ) -> Result<(Outcome, Snapshot), DynamicsError> {
+        let (outcome, step, last) = self.run_to(progress)?;
+        Ok((outcome, self.snapshot(step, &last)?))
+    }
+
+    /// What became of the run, the steps done, and the whole state after them.
+    fn run_to(
+        &self,
+        mut progress: impl FnMut(usize, f64) -> ControlFlow<()>,
+    ) -> Result<(Outcome, usize, State), DynamicsError> {
         let subject = &self.subject;
         let steps = self.grid.steps();
         let ran = match self.recorded() {
             Ok(whole) => {
                 let variables = subject.body.dynamics().variables();
                 subject.initial.check(variables)?;
-                subject.initial.check_finite(variables, self.grid.time(0))?;
+                let (step, time) = (self.begins, self.begins());
+                subject.initial.check_finite(variables, time)?;
                 let mut ran = self.begin()?;
-                ran.recorder.push(self.grid.time(0), &subject.initial)?;
-                let given = self.stimulus.iter();
-                ran.given.extend(given.flat_map(|given| given.values(0)));
-                if progress(0, self.grid.time(0)).is_continue() {
+                if ran.recorder.takes(step) {
+                    ran.recorder.push(time, &subject.initial)?;
+                    let given = self.stimulus.iter();
+                    ran.given.extend(given.flat_map(|given| given.values(step)));
+                }
+                if progress(step, time).is_continue() {
                     whole.run(self, &mut ran, &mut progress)?;
                 }
                 ran
@@ -343,9 +386,11 @@ impl Experiment {
         for (_, reader) in readers {
             spikes.extend(reader.finish()?);
         }
+        let from = self.config.record.from.max(self.begins());
         // A level may have been ahead of the whole when it was stopped.
         for cell in &mut spikes {
-            cell.times.retain(|time| *time <= reached.1);
+            let kept = from..=reached.1;
+            cell.times.retain(|time| kept.contains(time));
         }
         let mut warnings = Vec::new();
         let mut rest = spikes.as_slice();
@@ -358,10 +403,12 @@ impl Experiment {
             };
             warnings.extend(step.and_then(|dt| fires_in_every_step(own, dt, &of)));
         }
-        let last = self.last(&last)?;
+        let whole = last;
+        let last = self.last(&whole)?;
         warnings.extend(self.below_zero(traces.iter().chain(&last)));
-        Ok(Outcome {
+        let outcome = Outcome {
             warnings,
+            from,
             reached: reached.1,
             complete: reached.0 == steps,
             times,
@@ -373,14 +420,14 @@ impl Experiment {
             distances: subject.distances.clone(),
             solver: subject.solver.clone(),
             operations: self.whole().ok(),
-        })
+        };
+        Ok((outcome, reached.0, whole))
     }
 
     /// A run before its first step, whose readers of spikes know the initial state.
     fn begin(&self) -> Result<Ran, DynamicsError> {
         let subject = &self.subject;
         let variables = subject.body.dynamics().variables();
-        let steps = self.grid.steps();
         let firing = subject.firing.iter();
         let readers = firing.map(|(level, firing)| (*level, SpikeReader::new(firing)));
         let readers = RefCell::new(readers.collect());
@@ -389,11 +436,11 @@ impl Experiment {
             stop: &self.stop,
             readers: &readers,
         };
-        watched.begin(self.grid.time(0), &subject.initial)?;
+        watched.begin(self.begins(), &subject.initial)?;
         Ok(Ran {
-            reached: (0, 0.0),
+            reached: (self.begins, self.begins()),
             last: subject.initial.clone(),
-            recorder: Recorder::new(&self.config.record, variables, subject.shown, steps)?,
+            recorder: Recorder::new(&self.config.record, variables, subject.shown, &self.grid)?,
             readers: readers.into_inner(),
             given: Vec::new(),
         })
@@ -413,7 +460,8 @@ impl Experiment {
             readers: &readers,
         };
         let mut failure = None;
-        let ended = simulate(
+        let ended = simulate_after(
+            self.begins,
             &watched,
             subject.initial.clone(),
             &Driven(&self.stimulus),

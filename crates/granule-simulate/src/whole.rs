@@ -147,7 +147,7 @@ impl Whole {
         let script = self.steps.script();
         let columns: usize = script.seen().iter().chain(&script.given()).sum();
         let most = budget::waiting_samples(columns + 1).min(CHECK_EVERY);
-        let mut run = self.steps.begin(&of.subject.initial)?;
+        let mut run = self.steps.begin_after(of.begins, &of.subject.initial)?;
         // What was plausible last, and where a call began.
         let (mut good, mut begun) = (run.saved(), run.saved());
         let mut together = FIRST.min(most);
@@ -155,7 +155,15 @@ impl Whole {
             let first = run.done();
             // The state is looked at after the same steps in every run.
             let to_check = CHECK_EVERY - first % CHECK_EVERY;
-            let count = together.min(to_check).min(grid.steps() - first);
+            let mut count = together.min(to_check).min(grid.steps() - first);
+            // Before the first sample nothing is copied.
+            let quiet = ran.recorder.before_first(first, count);
+            count = quiet.unwrap_or(count);
+            let every = match quiet {
+                Some(_) => See::Never,
+                None => See::Every(ran.recorder.every()),
+            };
+            see[..self.kept].fill(every);
             let input = |count: usize| {
                 let given = of.stimulus.iter();
                 let steps = first..first + count;

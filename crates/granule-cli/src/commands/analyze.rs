@@ -36,6 +36,12 @@ pub fn run(args: &args::Analyze) -> anyhow::Result<ExitCode> {
     let own = &args.simulate;
     let analysis = Analysis::find(&args.analysis)
         .ok_or_else(|| Usage::new(format!("there is no analysis {}", args.analysis)))?;
+    if own.from_state.is_some() || own.save_state.is_some() {
+        let hint = "set unit.initial or record.from; `granule simulate` goes on from a state";
+        return Err(Usage::new("an analysis takes and leaves no state of a run")
+            .hint(hint)
+            .into());
+    }
     let out = own.out.as_deref().map(Out::new).transpose()?;
     let plot = own.plot.as_deref();
     let plot = plot.map(|path| Plot::new(path, own.size.unwrap_or_default(), own.dpi));

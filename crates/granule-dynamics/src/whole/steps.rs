@@ -175,6 +175,17 @@ impl WholeSteps {
         self.begin_with(initial, &[])
     }
 
+    /// The same from the state after `done` steps.
+    ///
+    /// # Errors
+    ///
+    /// As for [`begin`](Self::begin).
+    pub fn begin_after(&self, done: usize, state: &State) -> Result<WholeRun, DynamicsError> {
+        let WholeRun { steps, run } = self.begin(state)?;
+        let run = run.after(done);
+        Ok(WholeRun { steps, run })
+    }
+
     /// The same of a model with these numbers where a [setting](granule_ops::script::setting) was recorded.
     pub(crate) fn begin_with(
         &self,

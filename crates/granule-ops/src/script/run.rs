@@ -145,6 +145,11 @@ impl Run {
         })
     }
 
+    /// The same run, that counts its steps from `done` on.
+    pub fn after(self, done: usize) -> Self {
+        Self { done, ..self }
+    }
+
     /// The same run on a device: on a GPU as a kernel, where the script [has one](Script::runs_on), else on the CPU.
     pub fn on(self, device: &Device) -> Self {
         #[cfg(gpu)]

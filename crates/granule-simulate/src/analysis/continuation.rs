@@ -624,7 +624,10 @@ fn cycles(request: &Request<'_>, over: &Over<'_>) -> Result<(Vec<Cycle>, Vec<f64
         if let Some(last) = &last {
             // A little aside, for on a fixed point that has become unstable a run stays.
             let aside = |x: &f64| x + 1e-3 * x.abs().max(0.1);
-            experiment.begin_at(last.iter().map(|x| x.iter().map(aside).collect()).collect())?;
+            experiment.begin_at(
+                0,
+                last.iter().map(|x| x.iter().map(aside).collect()).collect(),
+            )?;
         }
         let outcome = experiment.run(|_, _| (request.progress)(0.5))?;
         if !outcome.complete {

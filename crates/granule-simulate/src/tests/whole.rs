@@ -7,13 +7,17 @@ use crate::presets::PRESETS;
 use crate::testing::{assert_close, f32_places, f64_place};
 use granule_dynamics::Place;
 
-fn experiment(text: &str, change: impl FnOnce(&mut ExperimentConfig), place: &Place) -> Experiment {
+pub(super) fn experiment(
+    text: &str,
+    change: impl FnOnce(&mut ExperimentConfig),
+    place: &Place,
+) -> Experiment {
     let mut config: ExperimentConfig = toml::from_str(text).unwrap();
     change(&mut config);
     config.init(place).unwrap()
 }
 
-fn to_the_end(experiment: &Experiment) -> Outcome {
+pub(super) fn to_the_end(experiment: &Experiment) -> Outcome {
     experiment.run(|_, _| ControlFlow::Continue(())).unwrap()
 }
 

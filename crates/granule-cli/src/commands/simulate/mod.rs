@@ -4,7 +4,9 @@ mod files;
 mod replay;
 mod result;
 
+use std::io::{BufWriter, Write};
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -13,23 +15,28 @@ use granule::device::{DeviceSpec, OpenDevice};
 use granule::dynamics::{DynamicsError, Place};
 use granule::io::words::denoised;
 use granule::models::{ModelError, load_undescribed};
-use granule::simulate::StimulusConfig;
+use granule::simulate::{Experiment, Snapshot, SnapshotError, StimulusConfig};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::target::{on, open};
 use crate::args::{self, Precision};
 use crate::config::experiment::{Described, resolve};
-use crate::failure::{INTERRUPTED, Usage};
+use crate::failure::{INTERRUPTED, Usage, unreadable};
 use crate::interrupt::Interrupt;
 use crate::output::{self, note};
 use crate::plot::Plot;
 use crate::progress::Style;
 use crate::verbose;
+use crate::written::{OutFile, was_read};
 use toml::Table;
 
 pub fn run(args: &args::Simulate) -> anyhow::Result<ExitCode> {
     let interrupt = Interrupt::install()?;
     let out = args.out.as_deref().map(files::Table::new).transpose()?;
+    let saved = args.save_state.as_deref();
+    let saved = saved
+        .map(|path| OutFile::new(path, "--save-state"))
+        .transpose()?;
     let plot = args.plot.as_deref();
     let plot = plot.map(|path| Plot::new(path, args.size.unwrap_or_default(), args.dpi));
     let plot = plot.transpose()?;
@@ -45,7 +52,7 @@ pub fn run(args: &args::Simulate) -> anyhow::Result<ExitCode> {
     }
     let device = open(args.device.as_ref(), DeviceSpec::Cpu)?;
     on(&device, || {
-        simulate(args, &device, described, out, plot, &interrupt)
+        simulate(args, &device, described, (out, plot, saved), &interrupt)
     })
 }
 
@@ -53,8 +60,7 @@ fn simulate(
     args: &args::Simulate,
     device: &OpenDevice,
     mut described: Described,
-    out: Option<files::Table>,
-    plot: Option<Plot>,
+    (out, plot, saved): (Option<files::Table>, Option<Plot>, Option<OutFile>),
     interrupt: &Interrupt,
 ) -> anyhow::Result<ExitCode> {
     let place = place(device, args.precision.or(described.precision))?;
@@ -109,7 +115,10 @@ fn simulate(
         let usage = Usage::new(error.in_file(file).to_string());
         return Err(usage.hint(hint).into());
     }
-    let experiment = experiment.map_err(|error| described.explain(error))?;
+    let mut experiment = experiment.map_err(|error| described.explain(error))?;
+    if let Some(path) = &args.from_state {
+        continue_from(&mut experiment, path, args.quiet)?;
+    }
     for text in experiment.notes() {
         if !args.quiet {
             note(&format!("note: {}", output::printable(&text)));
@@ -124,6 +133,9 @@ fn simulate(
     if let Some(plot) = &plot {
         plot.check_unread()?;
     }
+    if let Some(saved) = &saved {
+        saved.check_unread()?;
+    }
     let stop = experiment.stop();
     interrupt.also(stop.flag())?;
     let mut progress = RunProgress::new(
@@ -133,13 +145,20 @@ fn simulate(
     );
     let began = Instant::now();
     interrupt.be_gentle();
-    let outcome = experiment.run(|step, _| {
+    let watch = |step: usize, _: f64| {
         progress.step(step);
         ControlFlow::Continue(())
-    });
+    };
+    let outcome = match &saved {
+        None => experiment.run(watch).map(|outcome| (outcome, None)),
+        Some(_) => {
+            let ended = experiment.run_saving(watch);
+            ended.map(|(outcome, state)| (outcome, Some(state)))
+        }
+    };
     progress.clear();
     verbose::phase("simulated");
-    let outcome = outcome.map_err(|error| match error {
+    let (outcome, state) = outcome.map_err(|error| match error {
         // The cells' variables and units are in the message; the hint is, too.
         DynamicsError::NonFinite { .. } => anyhow::Error::new(error),
         other => described.explain(other),
@@ -167,7 +186,15 @@ fn simulate(
     };
     let table = out.map(|table| table.write(&outcome, config, made));
     let plot = plot.map(|plot| plot.write(&outcome.figure(config, &described.title)));
-    for part in [table, plot].into_iter().flatten() {
+    let state = saved.as_ref().zip(state).map(|(file, state)| {
+        file.write(|file| {
+            let mut file = BufWriter::new(file);
+            serde_json::to_writer(&mut file, &state)?;
+            file.flush()
+        })?;
+        Ok(vec![file.path().to_path_buf()])
+    });
+    for part in [table, plot, state].into_iter().flatten() {
         match part {
             Ok(files) => written.extend(files),
             Err(error) => failed = failed.or(Some(error)),
@@ -205,6 +232,38 @@ fn simulate(
     } else {
         ExitCode::from(INTERRUPTED)
     })
+}
+
+/// Lets a run go on from a file.
+fn continue_from(experiment: &mut Experiment, path: &Path, quiet: bool) -> anyhow::Result<()> {
+    was_read(path);
+    let snapshot = Snapshot::from_file(path).map_err(|error| match error {
+        SnapshotError::File(error) => {
+            unreadable(format!("--from-state {error}"), !error.is_absent())
+        }
+        other => Usage::new(format!("--from-state {}: {other}", path.display()))
+            .hint("`granule simulate … --save-state FILE.json` writes one")
+            .into(),
+    })?;
+    let differs = experiment.differs_from(&snapshot);
+    experiment.continue_from(&snapshot).map_err(|error| {
+        let text = format!("--from-state {}: {error}", path.display());
+        anyhow::Error::from(Usage::new(text))
+    })?;
+    if quiet {
+        return Ok(());
+    }
+    note(&format!(
+        "note: the run goes on from {} ms",
+        denoised(snapshot.time())
+    ));
+    if !differs.is_empty() {
+        note(&format!(
+            "note: not as in the run before: {}; the state is taken as it is",
+            differs.join(", ")
+        ));
+    }
+    Ok(())
 }
 
 fn warn(warnings: &[String]) {

@@ -65,7 +65,7 @@ impl Serialize for Cells<'_> {
                 final_state: last
                     .map(|trace| (trace.name.as_str(), trace.values.get(cell).copied()))
                     .collect(),
-                mean_rate_hz: spikes.mean_rate_hz(0.0, outcome.reached),
+                mean_rate_hz: spikes.mean_rate_hz(outcome.from, outcome.reached),
                 rate_hz: spikes.rate_hz(outcome.reached),
                 site: site(outcome, cell),
                 spike_times_ms: &spikes.times,
@@ -242,7 +242,7 @@ impl Result<'_> {
             };
             let count = output::counted(cell.times.len(), "spike");
             let reached = self.outcome.reached;
-            let mean = cell.mean_rate_hz(0.0, reached);
+            let mean = cell.mean_rate_hz(self.outcome.from, reached);
             let text = match cell.times.as_slice() {
                 [] => "no spike".into(),
                 [at] => format!("1 spike, at {at:.4} ms"),
