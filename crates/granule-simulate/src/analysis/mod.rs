@@ -15,6 +15,7 @@ mod lyapunov;
 mod pca;
 mod points;
 mod registry;
+mod scan;
 mod spectrum;
 mod spikes;
 #[cfg(test)]

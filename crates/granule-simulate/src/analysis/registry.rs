@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use toml::Table as Settings;
 
 use super::findings::Findings;
-use super::{components, connectivity, continuation, exponent, points, spectrum, spikes};
+use super::{components, connectivity, continuation, exponent, points, scan, spectrum, spikes};
 use crate::config::ExperimentConfig;
 use crate::outcome::Outcome;
 
@@ -131,4 +131,6 @@ analyses! {
         connectivity::Settings, connectivity::run;
     "spikes": "rates, irregularity, correlation and synchrony of spikes",
         spikes::Settings, spikes::run;
+    "scan": "runs over one or two numbers of the configuration, and what is told of each",
+        scan::Settings, scan::run;
 }

@@ -95,22 +95,32 @@ fn summed(cells: &[&Spikes], [from, to]: [f64; 2], bin: f64) -> Vec<f64> {
     all
 }
 
+/// The mean rate of some cells, Hz.
+pub(super) fn rate(cells: &[&Spikes], [from, to]: [f64; 2]) -> f64 {
+    let own = cells.iter().map(|cell| cell.mean_rate_hz(from, to));
+    own.sum::<f64>() / cells.len().max(1) as f64
+}
+
+/// The mean coefficient of variation of the intervals, of cells with at least three spikes.
+pub(super) fn variation(cells: &[&Spikes], [from, to]: [f64; 2]) -> f64 {
+    let within = |cell: &&Spikes| -> Vec<f64> {
+        let own = cell.times.iter().copied();
+        own.filter(|time| (from..=to).contains(time)).collect()
+    };
+    let times = cells.iter().map(within).filter(|own| own.len() >= 3);
+    let variations = times.map(|own| {
+        let intervals: Vec<f64> = own.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        variance(&intervals).sqrt() / mean(&intervals)
+    });
+    mean(&variations.collect::<Vec<_>>())
+}
+
 /// What can be said of some cells.
 pub(super) fn statistics(
     cells: &[&Spikes],
     [from, to]: [f64; 2],
     settings: &Settings,
 ) -> Statistics {
-    let within = |cell: &&Spikes| -> Vec<f64> {
-        let own = cell.times.iter().copied();
-        own.filter(|time| (from..=to).contains(time)).collect()
-    };
-    let times: Vec<Vec<f64>> = cells.iter().map(within).collect();
-    let all: usize = times.iter().map(Vec::len).sum();
-    let variations = times.iter().filter(|own| own.len() >= 3).map(|own| {
-        let intervals: Vec<f64> = own.windows(2).map(|pair| pair[1] - pair[0]).collect();
-        variance(&intervals).sqrt() / mean(&intervals)
-    });
     let windows = ((to - from) / settings.window).floor() as usize;
     let every = cells.len().div_ceil(settings.cells).max(1);
     let some: Vec<&Spikes> = cells.iter().step_by(every).copied().collect();
@@ -131,16 +141,16 @@ pub(super) fn statistics(
     } else {
         f64::NAN
     };
-    let rate = summed(cells, [from, to], settings.bin);
-    let middle = mean(&rate);
+    let summed = summed(cells, [from, to], settings.bin);
+    let middle = mean(&summed);
     // Counts in a bin of independent cells have as much variance as mean.
     let independent = middle * 1000.0 / (settings.bin * cells.len().max(1) as f64);
     Statistics {
-        rate: 1000.0 * all as f64 / ((to - from) * cells.len().max(1) as f64),
-        variation: mean(&variations.collect::<Vec<_>>()),
+        rate: rate(cells, [from, to]),
+        variation: variation(cells, [from, to]),
         fano: mean(&fanos),
         correlation,
-        synchrony: variance(&rate) / independent,
+        synchrony: variance(&summed) / independent,
     }
 }
 

@@ -210,6 +210,40 @@ fn connectivity_is_symmetric_and_one_on_its_diagonal() {
     }
 }
 
+/// The squid's axon fires from a current on, and at 52 to 75 Hz there (Hodgkin and Huxley 1952).
+#[test]
+fn a_scan_tells_of_each_run_what_a_run_by_itself_does() {
+    let config = preset("hodgkin-huxley", &[("duration", 200.0)]);
+    let settings = "over = ['unit.current=0..20:5', 'unit.parameters.g_na=100,120']\nmeasure = ['rate', 'max v']\nfrom = 50";
+    let found = analysed("scan", &config, settings).unwrap();
+    let table = &found.tables[0];
+    assert_eq!(table.rows.len(), 10);
+    let row = |current: f64, g: f64| {
+        let own = |row: &&Vec<Cell>| number(&row[0]) == current && number(&row[1]) == g;
+        table.rows.iter().find(own).unwrap()
+    };
+    assert_eq!(number(&row(0.0, 120.0)[2]), 0.0);
+    let alone = config.with_number("unit.current", 10.0).unwrap();
+    let outcome = alone
+        .init(&f64_place())
+        .unwrap()
+        .run(|_, _| ControlFlow::Continue(()))
+        .unwrap();
+    assert_close(
+        number(&row(10.0, 120.0)[2]),
+        outcome.spikes[0].mean_rate_hz(50.0, 200.0),
+        1e-12,
+    );
+    assert!((52.0..80.0).contains(&number(&row(10.0, 120.0)[2])));
+    let highest = outcome.later(Some(50.0)).unwrap().traces[0]
+        .values
+        .iter()
+        .copied()
+        .fold(f64::NEG_INFINITY, f64::max);
+    assert_close(number(&row(10.0, 120.0)[3]), highest, 1e-12);
+    assert_eq!(found.arrays[0].shape, [5, 2]);
+}
+
 #[test]
 fn settings_are_read_back_as_they_are_written() {
     for analysis in ANALYSES {
@@ -262,6 +296,31 @@ fn what_cannot_be_analysed_is_refused() {
             "system.kind",
         ),
         ("spikes", oscillator.clone(), "", "spike"),
+        ("scan", oscillator.clone(), "", "over"),
+        (
+            "scan",
+            oscillator.clone(),
+            "over = ['nothing=1,2']",
+            "nothing",
+        ),
+        (
+            "scan",
+            oscillator.clone(),
+            "over = ['system.a=1,2']\nmeasure = ['rate']",
+            "measure",
+        ),
+        (
+            "scan",
+            oscillator.clone(),
+            "over = ['system.a=1,2']\nmeasure = ['most v']",
+            "measure",
+        ),
+        (
+            "scan",
+            oscillator.clone(),
+            "over = ['system.a=1,2']\nmeasure = ['max nothing']",
+            "nothing",
+        ),
         ("pca", oscillator.clone(), "", "columns"),
         ("fc", oscillator.clone(), "", "columns"),
         ("spectrum", oscillator.clone(), "from = 1e9", "from"),
