@@ -242,8 +242,10 @@ impl ExperimentConfig {
             .try_into()
             .map_err(|error: toml::de::Error| refused(error.message().to_owned()))?;
         // What was read from a file is not part of the text.
-        if let Some(StimulusConfig::File(_)) = self.stimulus {
-            config.stimulus = self.stimulus.clone();
+        if let (Some(StimulusConfig::File(own)), Some(StimulusConfig::File(read))) =
+            (&mut config.stimulus, &self.stimulus)
+        {
+            own.samples = read.samples.clone();
         }
         Ok(config)
     }

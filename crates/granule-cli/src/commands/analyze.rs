@@ -64,6 +64,9 @@ pub fn run(args: &args::Analyze) -> anyhow::Result<ExitCode> {
             note(&format!("note: {}", output::printable(text)));
         }
     }
+    if let Some(args::Precision::F32) = own.precision {
+        return Err(Usage::new("--precision f32: analyses are in double precision").into());
+    }
     let device = open(own.device.as_ref(), DeviceSpec::Cpu)?;
     if !device.is_host() {
         return Err(Usage::new(format!(

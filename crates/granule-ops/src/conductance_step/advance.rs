@@ -45,7 +45,11 @@ impl Hash for Advance {
 
 /// The operands of a variable, each of as many elements as are computed, or of one that stands for all of them.
 pub(crate) trait Operands<T> {
+    /// The elements that are computed, of which there may be one.
     fn operand(&self, index: usize) -> &[T];
+
+    /// Whether one stands for all, whichever are computed.
+    fn is_single(&self, index: usize) -> bool;
 }
 
 /// Where variables are computed.
@@ -78,18 +82,17 @@ enum Held<T> {
 impl<T: Number> Held<T> {
     /// `count` operands from `first` on.
     fn of(operands: &impl Operands<T>, first: usize, count: usize) -> Self {
-        let all = || (first..first + count).map(|index| operands.operand(index));
-        let single = |values: &[T]| match values {
-            [one] => Some(*one),
+        let single = |index: usize| match operands.operand(index) {
+            [one, ..] if operands.is_single(index) => Some(*one),
             _ => None,
         };
-        match all().map(single).collect() {
+        let all = first..first + count;
+        match all.clone().map(single).collect() {
             Some(shared) => Self::Shared(shared),
-            None => Self::Each(
-                all()
-                    .map(|values| Block::of(single(values).unwrap_or(T::ZERO)))
-                    .collect(),
-            ),
+            None => {
+                let full_of = |index| Block::of(single(index).unwrap_or(T::ZERO));
+                Self::Each(all.map(full_of).collect())
+            }
         }
     }
 }
@@ -280,7 +283,7 @@ impl Advance {
     }
 }
 
-/// What is left of the operands from `first` on, element `from` and those after it, where there is more than one.
+/// What is left of the operands from `first` on that have elements of their own, `from` and those after it.
 fn copy_rest<T: Number>(
     operands: &impl Operands<T>,
     first: usize,
@@ -288,9 +291,8 @@ fn copy_rest<T: Number>(
     from: usize,
 ) {
     for (index, block) in blocks.iter_mut().enumerate() {
-        let values = operands.operand(first + index);
-        if let [_, _, ..] = values {
-            let rest = &values[from..];
+        if !operands.is_single(first + index) {
+            let rest = &operands.operand(first + index)[from..];
             block[..rest.len()].copy_from_slice(rest);
         }
     }

@@ -273,6 +273,11 @@ impl<T> Operands<T> for Parts<'_, T> {
     fn operand(&self, index: usize) -> &[T] {
         part(&self.slots[self.operands[index]], self.range)
     }
+
+    #[inline(always)]
+    fn is_single(&self, index: usize) -> bool {
+        self.slots[self.operands[index]].len() == 1
+    }
 }
 
 /// Performs an instruction of element by element on some elements.

@@ -52,6 +52,15 @@ pub(super) fn run(request: &Request<'_>) -> Result<Findings, DynamicsError> {
         let allowed = "a recorded variable with two columns at least";
         return Err(DynamicsError::config("variable", &trace.name, allowed));
     }
+    if trace.width > super::connectivity::MOST_NODES {
+        let most = super::connectivity::MOST_NODES;
+        let allowed = format!("at most {most} columns: record.columns keeps the first");
+        return Err(DynamicsError::config(
+            "variable",
+            format!("{} columns", trace.width),
+            allowed,
+        ));
+    }
     let count = settings.components.min(trace.width);
     let pca = Pca::fit(&trace.values, trace.width, count)?;
     let explained = pca.explained();

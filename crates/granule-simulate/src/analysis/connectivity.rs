@@ -62,8 +62,9 @@ fn upper(matrix: &[f64], width: usize) -> Vec<f64> {
     pairs.map(|(i, j)| matrix[i * width + j]).collect()
 }
 
-/// The most windows whose connectivities are compared.
+/// The most windows whose connectivities are compared, and the most nodes.
 const MOST: usize = 2000;
+pub(super) const MOST_NODES: usize = 4000;
 
 /// The analysis by name.
 pub(super) fn run(request: &Request<'_>) -> Result<Findings, DynamicsError> {
@@ -81,6 +82,14 @@ pub(super) fn run(request: &Request<'_>) -> Result<Findings, DynamicsError> {
     if width < 2 {
         let allowed = "a recorded variable with two columns at least";
         return Err(DynamicsError::config("variable", &trace.name, allowed));
+    }
+    if width > MOST_NODES {
+        let allowed = format!("at most {MOST_NODES} columns: record.columns keeps the first");
+        return Err(DynamicsError::config(
+            "variable",
+            format!("{width} columns"),
+            allowed,
+        ));
     }
     let samples = kept.times.len();
     let interval = request.config.dt * request.config.record.every as f64;
@@ -110,14 +119,17 @@ pub(super) fn run(request: &Request<'_>) -> Result<Findings, DynamicsError> {
             allowed,
         ));
     }
+    granule_io::budget::ask_for_numbers("the connectivities", &[starts.len(), width, width])?;
     let mut windows = Vec::new();
     for start in &starts {
         let rows = &trace.values[start * width..(start + length) * width];
         windows.push(upper(&correlations(rows, width), width));
     }
     let each = windows.first().map_or(0, Vec::len);
-    // One row for each pair of nodes, one column for each window.
+    // One row for each pair of nodes, one column for each window; a pair without a correlation somewhere says nothing.
+    let whole = |pair: &usize| windows.iter().all(|own| own[*pair].is_finite());
     let by_pair: Vec<f64> = (0..each)
+        .filter(whole)
         .flat_map(|pair| windows.iter().map(move |own| own[pair]))
         .collect();
     let dynamics = correlations(&by_pair, windows.len());

@@ -30,7 +30,7 @@ pub struct Continuation {
     pub low: f64,
     /// The highest.
     pub high: f64,
-    /// The longest step along the branch, as a share of the range, with the variables scaled likewise.
+    /// The longest step along the branch, as a share of the range, with the variables as shares of their size where it begins.
     pub step: f64,
     /// The most points.
     pub points: usize,
@@ -77,20 +77,11 @@ impl BranchPoint {
         self.eigenvalues.iter().filter(|z| z.re > 0.0).count()
     }
 
-    /// The pair of complex eigenvalues that is nearest the imaginary axis.
-    fn pair(&self) -> Option<Complex> {
-        let pairs = self.eigenvalues.iter().filter(|z| z.im > 0.0).copied();
-        pairs.min_by(|a, b| a.re.abs().total_cmp(&b.re.abs()))
-    }
-
-    /// The real eigenvalue nearest 0.
-    fn real(&self) -> Option<f64> {
-        let real = self
-            .eigenvalues
-            .iter()
-            .filter(|z| z.im == 0.0)
-            .map(|z| z.re);
-        real.min_by(|a, b| a.abs().total_cmp(&b.abs()))
+    /// The rate of cycles that begin at a Hopf point.
+    fn rotation(&self) -> Option<f64> {
+        let pairs = self.eigenvalues.iter().filter(|z| z.im > 0.0);
+        let nearest = pairs.min_by(|a, b| a.re.abs().total_cmp(&b.re.abs()));
+        nearest.map(|z| z.im)
     }
 }
 
@@ -183,12 +174,24 @@ impl Follower<'_> {
         let f = field.velocity(&x)?;
         let jacobian = field.jacobian(&x)?;
         let h = f64::EPSILON.cbrt() * self.scale[n];
-        let above = self.family.at(p + h)?.velocity(&x)?;
-        let below = self.family.at(p - h)?.velocity(&x)?;
+        // At the end of what the parameter may be, from one side.
+        let beside = |p: f64| match self.family.at(p) {
+            Err(DynamicsError::Config(_)) => Ok(None),
+            field => field?.velocity(&x).map(Some),
+        };
+        let (above, below) = (beside(p + h)?, beside(p - h)?);
+        let apart = match (&above, &below) {
+            (Some(_), Some(_)) => 2.0 * h,
+            _ => h,
+        };
+        let (above, below) = (
+            above.unwrap_or_else(|| f.clone()),
+            below.unwrap_or_else(|| f.clone()),
+        );
         let rows = (0..n).map(|i| {
             let own = jacobian[i * n..(i + 1) * n].iter().zip(&self.scale);
             let mut row: Vec<f64> = own.map(|(j, scale)| j * scale).collect();
-            row.push((above[i] - below[i]) / (2.0 * h) * self.scale[n]);
+            row.push((above[i] - below[i]) / apart * self.scale[n]);
             row
         });
         Ok((f, rows.collect()))
@@ -214,10 +217,7 @@ impl Follower<'_> {
     ) -> Result<Option<(Point, usize)>, DynamicsError> {
         let mut at = guess.clone();
         for iteration in 1..=ITERATIONS {
-            let (f, mut rows) = match self.linear(&at) {
-                Err(DynamicsError::Config(_)) => return Ok(None),
-                other => other?,
-            };
+            let (f, mut rows) = self.linear(&at)?;
             if f.iter().any(|f| !f.is_finite()) {
                 return Ok(None);
             }
@@ -272,7 +272,8 @@ impl Follower<'_> {
             return Ok(None);
         };
         let (mut low, mut high) = (0.0, 1.0);
-        let mut found = None;
+        let size = low_value.abs().max(high_value.abs());
+        let mut found: Option<(BranchPoint, f64)> = None;
         // Regula falsi, as in Illinois.
         let mut side = 0;
         for _ in 0..40 {
@@ -283,7 +284,7 @@ impl Follower<'_> {
             let Some((point, value)) = at(share)? else {
                 return Ok(None);
             };
-            found = Some(point);
+            found = Some((point, value));
             if value == 0.0 || high - low < 1e-10 || value.abs() < 1e-10 {
                 break;
             }
@@ -301,7 +302,9 @@ impl Follower<'_> {
                 side = 1;
             }
         }
-        Ok(found)
+        // Where the sign changes by a jump nothing is 0.
+        let is_zero = |(_, value): &(BranchPoint, f64)| value.abs() <= 1e-4 * size;
+        Ok(found.filter(is_zero).map(|(point, _)| point))
     }
 
     /// What happens between two points of the branch, with the directions there.
@@ -316,18 +319,26 @@ impl Follower<'_> {
             let test = |_: &BranchPoint, tangent: &[f64]| tangent.last().copied();
             return self.root(places, &test, Special::Fold);
         }
-        match before.unstable().abs_diff(after.unstable()) {
-            0 => Ok(None),
-            // A pair that is complex on both sides.
-            2 if before.pair().is_some() && after.pair().is_some() => {
-                let test = |point: &BranchPoint, _: &[f64]| point.pair().map(|z| z.re);
-                self.root(places, &test, Special::Hopf)
-            }
-            _ => {
-                let test = |point: &BranchPoint, _: &[f64]| point.real();
-                self.root(places, &test, Special::BranchPoint)
-            }
+        let (few, many) = (before.unstable(), after.unstable());
+        if few == many {
+            return Ok(None);
         }
+        // Ordered by their real parts, which change without a jump, this one changes its sign.
+        let crossing = few.min(many);
+        let test = |point: &BranchPoint, _: &[f64]| point.eigenvalues.get(crossing).map(|z| z.re);
+        let found = self.root(places, &test, Special::BranchPoint)?;
+        Ok(found.map(|point| {
+            let rotates = point.eigenvalues.get(crossing).is_some_and(|z| z.im != 0.0);
+            let special = if rotates {
+                Special::Hopf
+            } else {
+                Special::BranchPoint
+            };
+            BranchPoint {
+                special: Some(special),
+                ..point
+            }
+        }))
     }
 }
 
@@ -374,8 +385,21 @@ pub fn continue_branch(
         if progress(branch.points.len()).is_break() {
             return Err(DynamicsError::Stopped);
         }
-        let next = own.correct(along(&at, &direction, step), &direction)?;
-        let next = match next {
+        let mut guess = along(&at, &direction, step);
+        let mut normal = direction.clone();
+        // A step that would leave the range goes to its end.
+        let mut end = [settings.low, settings.high].into_iter().find(|end| {
+            (guess[n] * range - end) * direction[n] > 0.0
+                && (end / range - at[n]) * direction[n] > 1e-12
+        });
+        if let Some(end) = end {
+            let share = (end / range - at[n]) / (guess[n] - at[n]);
+            guess = along(&at, &direction, share * step);
+            guess[n] = end / range;
+            normal.fill(0.0);
+            normal[n] = 1.0;
+        }
+        let next = match own.correct(guess, &normal)? {
             Some((next, iterations)) => own
                 .tangent(&next, &direction)?
                 .filter(|tangent| dot(tangent, &direction) > TURN)
@@ -390,10 +414,17 @@ pub fn continue_branch(
             }
             continue;
         };
-        let after = own.point(&next, None)?;
-        let (parameter, outside) = (after.parameter, |p: f64| {
-            p < settings.low || p > settings.high
-        });
+        let mut after = own.point(&next, None)?;
+        let outside = |p: f64| p < settings.low || p > settings.high;
+        if end.is_none() && outside(after.parameter) {
+            // The branch bends out of the range: a shorter step meets its end.
+            step /= 2.0;
+            if step < SHORTEST * settings.step {
+                branch.cut = true;
+                return Ok(branch);
+            }
+            continue;
+        }
         let turns = direction[n] * tangent[n] < 0.0;
         if let Some(before) = branch.points.last()
             && let Some(special) = own.between((&at, &next), (before, &after), turns)?
@@ -401,18 +432,9 @@ pub fn continue_branch(
         {
             branch.points.push(special);
         }
-        if outside(parameter) {
-            // The end of the range itself.
-            let end = parameter.clamp(settings.low, settings.high);
-            let share = (end / range - at[n]) / (next[n] - at[n]);
-            let across: Point = next.iter().zip(&at).map(|(b, a)| b - a).collect();
-            let mut flat = vec![0.0; n + 1];
-            flat[n] = 1.0;
-            let mut guess = along(&at, &across, share);
-            guess[n] = end / range;
-            if let Some((last, _)) = own.correct(guess, &flat)? {
-                branch.points.push(own.point(&last, None)?);
-            }
+        if let Some(end) = end.take() {
+            after.parameter = end;
+            branch.points.push(after);
             return Ok(branch);
         }
         branch.points.push(after);
@@ -439,7 +461,7 @@ pub struct Settings {
     /// The time whose stimulus is held, ms. Default: the end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub at: Option<f64>,
-    /// The longest step along a branch, as a share of the range. Default 0.01.
+    /// The longest step along a branch, as a share of the range, the variables as shares of their size at its beginning. Default 0.01.
     pub step: f64,
     /// The most points of a branch. Default 1000.
     pub points: usize,
@@ -532,28 +554,58 @@ impl Family for Over<'_> {
     }
 }
 
-/// Whether a branch passes through a fixed point at a value of the parameter.
-fn passes(branch: &Branch, parameter: f64, point: &FixedPoint) -> bool {
-    branch.points.windows(2).any(|pair| {
+/// Whether a branch passes through a fixed point at a value of the parameter: what Newton's method makes of the places in between
+/// two of its points.
+fn passes(
+    family: &dyn Family,
+    branch: &Branch,
+    parameter: f64,
+    point: &FixedPoint,
+) -> Result<bool, DynamicsError> {
+    let scale: Vec<f64> = point.state.iter().map(|x| x.abs().max(0.1)).collect();
+    let is_there = |state: &[f64]| {
+        let pairs = state.iter().zip(&point.state).zip(&scale);
+        pairs.fold(0.0_f64, |far, ((a, b), scale)| {
+            far.max((a - b).abs() / scale)
+        }) < 1e-4
+    };
+    let own = Follower {
+        family,
+        scale: scale.iter().copied().chain([1.0]).collect(),
+    };
+    let n = scale.len();
+    let mut flat = vec![0.0; n + 1];
+    flat[n] = 1.0;
+    for pair in branch.points.windows(2) {
         let (a, b) = (&pair[0], &pair[1]);
         let (low, high) = (a.parameter.min(b.parameter), a.parameter.max(b.parameter));
         if !(low..=high).contains(&parameter) {
-            return false;
+            continue;
         }
-        let share = match high - low {
-            0.0 => 0.0,
-            _ => (parameter - a.parameter) / (b.parameter - a.parameter),
+        let share = if high > low {
+            (parameter - a.parameter) / (b.parameter - a.parameter)
+        } else {
+            0.0
         };
-        let pairs = a.state.iter().zip(&b.state).zip(&point.state);
-        let mut far = 0.0_f64;
-        for ((a, b), x) in pairs {
-            let there = a + share * (b - a);
-            // Between two points a branch bends by less than they are apart.
-            let allowed = 0.3 * (b - a).abs() + 1e-3 * x.abs().max(0.1);
-            far = far.max((there - x).abs() / allowed);
+        let places = a.state.iter().zip(&b.state).zip(&scale);
+        let mut guess: Point = places
+            .map(|((a, b), scale)| (a + share * (b - a)) / scale)
+            .collect();
+        guess.push(parameter);
+        if let Some((found, _)) = own.correct(guess, &flat)?
+            && is_there(&own.state(&found))
+        {
+            return Ok(true);
         }
-        far <= 1.0
-    })
+    }
+    // A branch that ends there.
+    let ends = [branch.points.first(), branch.points.last()];
+    let near =
+        |end: &BranchPoint| (end.parameter - parameter).abs() < 1e-9 * parameter.abs().max(1.0);
+    Ok(ends
+        .into_iter()
+        .flatten()
+        .any(|end| near(end) && is_there(&end.state)))
 }
 
 /// A cycle that a run came to.
@@ -577,7 +629,7 @@ fn rises(times: &[f64], values: &[f64], level: f64) -> Vec<f64> {
 const REGULAR: f64 = 0.05;
 
 /// The cycle of the second half of a run, where there is one.
-fn cycle(parameter: f64, times: &[f64], columns: &[Vec<f64>]) -> Option<Cycle> {
+fn cycle(parameter: f64, times: &[f64], columns: &[Vec<f64>], variable: usize) -> Option<Cycle> {
     let half = times.len() / 2;
     let own: Vec<&[f64]> = columns.iter().map(|x| &x[half..]).collect();
     let extrema = own.iter().map(|x| {
@@ -585,7 +637,7 @@ fn cycle(parameter: f64, times: &[f64], columns: &[Vec<f64>]) -> Option<Cycle> {
         (low, x.iter().copied().fold(f64::NEG_INFINITY, f64::max))
     });
     let extrema: Vec<(f64, f64)> = extrema.collect();
-    let (first, (low, high)) = (own.first()?, *extrema.first()?);
+    let (first, (low, high)) = (own.get(variable)?, *extrema.get(variable)?);
     if high - low <= 1e-3 * high.abs().max(low.abs()).max(0.1) {
         return None;
     }
@@ -603,7 +655,11 @@ fn cycle(parameter: f64, times: &[f64], columns: &[Vec<f64>]) -> Option<Cycle> {
 }
 
 /// Runs at values of the parameter, each from where the one before ended.
-fn cycles(request: &Request<'_>, over: &Over<'_>) -> Result<(Vec<Cycle>, Vec<f64>), DynamicsError> {
+fn cycles(
+    request: &Request<'_>,
+    over: &Over<'_>,
+    variable: usize,
+) -> Result<Vec<Cycle>, DynamicsError> {
     let settings = over.settings;
     let count = settings.cycles;
     let value = |index: usize| {
@@ -612,7 +668,6 @@ fn cycles(request: &Request<'_>, over: &Over<'_>) -> Result<(Vec<Cycle>, Vec<f64
     };
     let order: Vec<usize> = (0..count).chain((0..count).rev()).collect();
     let mut found = Vec::new();
-    let mut without = Vec::new();
     let mut last: Option<Vec<Vec<f64>>> = None;
     for (done, index) in order.iter().enumerate() {
         request.done(0.5 + 0.5 * done as f64 / order.len() as f64)?;
@@ -636,10 +691,12 @@ fn cycles(request: &Request<'_>, over: &Over<'_>) -> Result<(Vec<Cycle>, Vec<f64
         let columns = outcome.traces.iter().flat_map(|trace| {
             (0..trace.width).map(|column| trace.column(column).collect::<Vec<f64>>())
         });
-        match cycle(parameter, &outcome.times, &columns.collect::<Vec<_>>()) {
-            Some(cycle) => found.push(cycle),
-            None => without.push(parameter),
-        }
+        found.extend(cycle(
+            parameter,
+            &outcome.times,
+            &columns.collect::<Vec<_>>(),
+            variable,
+        ));
         last = Some(
             outcome
                 .last
@@ -648,7 +705,7 @@ fn cycles(request: &Request<'_>, over: &Over<'_>) -> Result<(Vec<Cycle>, Vec<f64
                 .collect(),
         );
     }
-    Ok((found, without))
+    Ok(found)
 }
 
 /// The analysis by name.
@@ -696,10 +753,10 @@ pub(super) fn run(request: &Request<'_>) -> Result<Findings, DynamicsError> {
         let config = over.config(parameter)?;
         let starts = points::starts(request, &config, &field, settings.starts, settings.seed)?;
         for point in super::fixed_points(&field, &starts, &points::search())? {
-            if branches
+            let mut known = branches
                 .iter()
-                .any(|branch| passes(branch, parameter, &point))
-            {
+                .map(|branch| passes(&over, branch, parameter, &point));
+            if known.try_fold(false, |any, own| Ok::<_, DynamicsError>(any || own?))? {
                 continue;
             }
             let start = (parameter, &point.state[..]);
@@ -727,9 +784,9 @@ pub(super) fn run(request: &Request<'_>) -> Result<Findings, DynamicsError> {
             branches.extend(branch.filter(|branch| !branch.points.is_empty()));
         }
     }
-    let (found, _) = match settings.cycles {
-        0 => Default::default(),
-        _ => cycles(request, &over)?,
+    let found = match settings.cycles {
+        0 => Vec::new(),
+        _ => cycles(request, &over, variable)?,
     };
     Ok(findings(
         request,
@@ -767,7 +824,9 @@ fn findings(
         row.extend(point.state.iter().map(|x| super::Cell::from(*x)));
         let frequency = match kind {
             // Of cycles that are still small; times are in ms.
-            Special::Hopf => point.pair().map(|z| 1000.0 * z.im / std::f64::consts::TAU),
+            Special::Hopf => point
+                .rotation()
+                .map(|im| 1000.0 * im / std::f64::consts::TAU),
             _ => None,
         };
         row.push(frequency.unwrap_or(f64::NAN).into());

@@ -29,9 +29,6 @@ pub struct Settings {
     pub seed: u64,
 }
 
-/// Below this share of the fastest of the rates that it is made of, an exponent is taken for 0.
-const ZERO: f64 = 0.02;
-
 /// The analysis by name.
 pub(super) fn run(request: &Request<'_>) -> Result<Findings, DynamicsError> {
     let settings: Settings = request.settings()?;
@@ -43,10 +40,12 @@ pub(super) fn run(request: &Request<'_>) -> Result<Findings, DynamicsError> {
         seed: settings.seed,
     };
     let start = field.initial()?;
-    let mut halves = [0.0; 2];
-    let exponent = lyapunov_exponent_with(&field, &start, &how, &mut |share, so_far| {
-        halves[usize::from(share > 0.5)] = so_far;
-        request.done(share)
+    let mut half = f64::NAN;
+    let exponent = lyapunov_exponent_with(&field, &start, &how, &mut |[all, share], so_far| {
+        if share <= 0.5 && share > 0.0 {
+            half = so_far;
+        }
+        request.done(all)
     })?;
     let columns = [
         ("exponent", "1/s"),
@@ -61,11 +60,11 @@ pub(super) fn run(request: &Request<'_>) -> Result<Findings, DynamicsError> {
     };
     table.rows.push(vec![
         (1000.0 * exponent).into(),
-        (1000.0 * halves[0]).into(),
+        (1000.0 * half).into(),
         doubling.into(),
     ]);
-    let jitter = (exponent - halves[0]).abs();
-    let verdict = if exponent > ZERO * jitter && exponent > 2.0 * jitter {
+    let jitter = (exponent - half).abs();
+    let verdict = if exponent > 2.0 * jitter {
         "neighbours part: chaos, if the run is bounded"
     } else if exponent < -2.0 * jitter {
         "neighbours meet: a fixed point, or what is driven"

@@ -75,12 +75,16 @@ pub fn maximal_lyapunov_exponent(
     lyapunov_exponent_with(field, start, settings, &mut |_, _| Ok(()))
 }
 
-/// The same. `progress` hears of the share that is done and the exponent so far, a hundred times, and may end it with an error.
+/// The most steps.
+const MOST_STEPS: f64 = 1e9;
+
+/// The same. `progress` hears of the shares that are done, of all and of what is measured, and of the exponent so far, a hundred
+/// times, and may end it with an error.
 pub(super) fn lyapunov_exponent_with(
     field: &dyn HostField,
     start: &[f64],
     settings: &Lyapunov,
-    progress: &mut dyn FnMut(f64, f64) -> Result<(), DynamicsError>,
+    progress: &mut dyn FnMut([f64; 2], f64) -> Result<(), DynamicsError>,
 ) -> Result<f64, DynamicsError> {
     settings.validate()?;
     let n = field.dimension();
@@ -92,8 +96,17 @@ pub(super) fn lyapunov_exponent_with(
         });
     }
     let dt = settings.dt;
-    let count = |time: f64| (time / dt * (1.0 - 1e-12)).ceil() as usize;
+    let count = |time: f64| (time / dt * (1.0 - 1e-12)).ceil();
     let (before, during) = (count(settings.transient), count(settings.duration));
+    if before + during > MOST_STEPS {
+        let allowed = format!("a time of at most {MOST_STEPS:e} steps of {dt}");
+        return Err(DynamicsError::config(
+            "duration",
+            settings.duration,
+            allowed,
+        ));
+    }
+    let (before, during) = (before as usize, during as usize);
     let mut x = start.to_vec();
     let mut v = NormalNoise::new(settings.seed, 0).values(0, n);
     normalise(&mut v);
@@ -113,11 +126,10 @@ pub(super) fn lyapunov_exponent_with(
             growth += length.ln();
         }
         if (step + 1).is_multiple_of(((before + during) / 100).max(1)) {
-            let measured = (step + 1).saturating_sub(before).max(1) as f64 * dt;
-            progress(
-                (step + 1) as f64 / (before + during) as f64,
-                growth / measured,
-            )?;
+            let measured = (step + 1).saturating_sub(before);
+            let share = measured as f64 / during as f64;
+            let all = (step + 1) as f64 / (before + during) as f64;
+            progress([all, share], growth / (measured.max(1) as f64 * dt))?;
         }
     }
     Ok(growth / (during as f64 * dt))

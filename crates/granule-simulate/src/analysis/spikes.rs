@@ -36,8 +36,10 @@ impl Default for Settings {
     }
 }
 
-/// The most cells whose counts are correlated.
+/// The most cells whose counts are correlated, and the most bins and windows.
 const MOST: usize = 5000;
+const MOST_BINS: f64 = 1e7;
+const MOST_WINDOWS: f64 = 1e5;
 
 /// Of some cells from `from` to `to`, ms.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -83,15 +85,16 @@ fn variance(values: &[f64]) -> f64 {
 
 /// The rate of all cells together in bins, spikes a cell and second.
 fn summed(cells: &[&Spikes], [from, to]: [f64; 2], bin: f64) -> Vec<f64> {
-    let bins = ((to - from) / bin).floor() as usize;
-    let mut all = vec![0.0; bins];
-    for own in counts(cells, [from, bin], bins) {
-        all.iter_mut()
-            .zip(own)
-            .for_each(|(sum, count)| *sum += count);
-    }
+    let mut all = vec![0.0; ((to - from) / bin).floor() as usize];
     let scale = 1000.0 / (bin * cells.len().max(1) as f64);
-    all.iter_mut().for_each(|x| *x *= scale);
+    for time in cells.iter().flat_map(|cell| &cell.times) {
+        let place = ((time - from) / bin).floor();
+        if *time >= from
+            && let Some(sum) = all.get_mut(place as usize)
+        {
+            *sum += scale;
+        }
+    }
     all
 }
 
@@ -157,6 +160,10 @@ pub(super) fn statistics(
 /// The analysis by name.
 pub(super) fn run(request: &Request<'_>) -> Result<Findings, DynamicsError> {
     let settings: Settings = request.settings()?;
+    if !(2..=MOST).contains(&settings.cells) {
+        let allowed = format!("2 to {MOST}");
+        return Err(DynamicsError::config("cells", settings.cells, allowed));
+    }
     let outcome = request.run(request.config)?;
     if outcome.spikes.is_empty() {
         let allowed = "a model with cells that spike";
@@ -168,18 +175,15 @@ pub(super) fn run(request: &Request<'_>) -> Result<Findings, DynamicsError> {
     }
     let from = outcome.transient(settings.from)?;
     let to = outcome.reached;
-    for (field, value) in [("bin", settings.bin), ("window", settings.window)] {
-        if !(value > 0.0 && 2.0 * value <= to - from) {
-            let allowed = format!(
-                "above 0, at most {} ms: half of what is analysed",
-                0.5 * (to - from)
-            );
+    for (field, value, most) in [
+        ("bin", settings.bin, MOST_BINS),
+        ("window", settings.window, MOST_WINDOWS),
+    ] {
+        let (least, half) = ((to - from) / most, 0.5 * (to - from));
+        if !(value >= least && value <= half) {
+            let allowed = format!("{least:e} to {half} ms, half of what is analysed");
             return Err(DynamicsError::config(field, value, allowed));
         }
-    }
-    if !(2..=MOST).contains(&settings.cells) {
-        let allowed = format!("2 to {MOST}");
-        return Err(DynamicsError::config("cells", settings.cells, allowed));
     }
     let columns = [
         ("group", "1"),

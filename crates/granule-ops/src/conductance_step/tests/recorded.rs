@@ -16,6 +16,16 @@ fn shared(mut inputs: Inputs) -> Inputs {
 
 /// A step of so many steps of cells.
 fn script(inputs: &Inputs, dtype: DType, driven: bool, within: usize) -> Arc<Script> {
+    script_of((inputs, dtype), driven, within, false)
+}
+
+/// The same, in which the cells of a row may go together: their voltages are summed.
+fn script_of(
+    (inputs, dtype): (&Inputs, DType),
+    driven: bool,
+    within: usize,
+    together: bool,
+) -> Arc<Script> {
     let states = vec![[inputs.batch, inputs.cells]; inputs.states()];
     let mut cells = None;
     let script = record(
@@ -30,9 +40,11 @@ fn script(inputs: &Inputs, dtype: DType, driven: bool, within: usize) -> Arc<Scr
             });
             let inflow = driven.then(|| inflow[0].clone());
             let next = (0..within).try_fold(x.to_vec(), |x, _| cells.step(&x, inflow.clone(), DT));
+            let next = next.ok_or(())?;
+            let sum = together.then(|| next[0].clone().sum_dim(1));
             Ok::<_, ()>(Recorded {
-                next: next.ok_or(())?,
-                seen: Vec::new(),
+                next,
+                seen: sum.into_iter().collect(),
                 given: Vec::new(),
             })
         },
@@ -89,6 +101,29 @@ fn a_script_has_the_same_steps_bit_for_bit() {
             // One for each variable, but for what is made of the inflow.
             assert!(operations <= inputs.states() + 1, "{operations}");
         }
+    }
+}
+
+/// Rows are then computed in ranges, of which the last may be of one cell.
+#[test]
+fn rows_that_go_together_have_the_constants_of_each_cell_to_the_last() {
+    for cells in [8, 129, 257, 512, 513, 769] {
+        let inputs = Inputs::new(1, cells, Kind::All, [1, cells]);
+        let begin: Vec<Vec<f64>> = inputs
+            .tensors(&Device::flex(), DType::F32)
+            .into_iter()
+            .map(values)
+            .collect();
+        let (begin, inflow) = begin.split_at(inputs.states());
+        let state = |together: bool| {
+            let script = script_of((&inputs, DType::F32), true, 1, together);
+            assert_eq!(script.is_elementwise(), !together);
+            let see = vec![crate::script::See::Never; script.seen().len()];
+            let mut run = Run::new(script, begin).unwrap();
+            run.steps(STEPS, &[inflow[0].repeat(STEPS)], &see).unwrap();
+            run.state()
+        };
+        assert!(state(true) == state(false), "{cells}");
     }
 }
 
