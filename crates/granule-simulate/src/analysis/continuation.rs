@@ -30,8 +30,10 @@ pub struct Continuation {
     pub low: f64,
     /// The highest.
     pub high: f64,
-    /// The longest step along the branch, as a share of the range, with the variables as shares of their size where it begins.
+    /// The longest step along the branch, as a share of the range and of the variables' `scale`.
     pub step: f64,
+    /// A size of each variable; empty: that where the branch begins, or 0.1 where it is less.
+    pub scale: Vec<f64>,
     /// The most points.
     pub points: usize,
 }
@@ -358,7 +360,10 @@ pub fn continue_branch(
     progress: &mut dyn FnMut(usize) -> ControlFlow<()>,
 ) -> Result<Branch, DynamicsError> {
     let range = settings.high - settings.low;
-    let mut scale: Vec<f64> = state.iter().map(|x| x.abs().max(0.1)).collect();
+    let mut scale = settings.scale.clone();
+    if scale.len() != state.len() || scale.iter().any(|own| !(own.is_finite() && *own > 0.0)) {
+        scale = state.iter().map(|x| x.abs().max(0.1)).collect();
+    }
     scale.push(range);
     let own = Follower { family, scale };
     let n = state.len();
@@ -461,7 +466,7 @@ pub struct Settings {
     /// The time whose stimulus is held, ms. Default: the end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub at: Option<f64>,
-    /// The longest step along a branch, as a share of the range, the variables as shares of their size at its beginning. Default 0.01.
+    /// The longest step along a branch, as a share of the range and of the variables' sizes. Default 0.01.
     pub step: f64,
     /// The most points of a branch. Default 1000.
     pub points: usize,
@@ -721,10 +726,11 @@ pub(super) fn run(request: &Request<'_>) -> Result<Findings, DynamicsError> {
         settings.from.min(settings.to),
         settings.from.max(settings.to),
     );
-    let how = Continuation {
+    let mut how = Continuation {
         low,
         high,
         step: settings.step,
+        scale: Vec::new(),
         points: settings.points,
     };
     let names = over.field(settings.from)?.names();
@@ -738,51 +744,65 @@ pub(super) fn run(request: &Request<'_>) -> Result<Findings, DynamicsError> {
                 DynamicsError::config("variable", name, all.join(", "))
             })?,
     };
-    let mut branches: Vec<Branch> = Vec::new();
     let places = [
         settings.from,
         0.5 * (settings.from + settings.to),
         settings.to,
     ];
+    let mut found = Vec::new();
     for (place, parameter) in places.into_iter().enumerate() {
-        let share = |points: usize| {
-            let within = points as f64 / (points as f64 + 200.0);
-            (request.progress)((place as f64 + within) / 6.0)
-        };
+        request.done(place as f64 / 30.0)?;
         let field = over.field(parameter)?;
         let config = over.config(parameter)?;
         let starts = points::starts(request, &config, &field, settings.starts, settings.seed)?;
-        for point in super::fixed_points(&field, &starts, &points::search())? {
-            let mut known = branches
-                .iter()
-                .map(|branch| passes(&over, branch, parameter, &point));
-            if known.try_fold(false, |any, own| Ok::<_, DynamicsError>(any || own?))? {
-                continue;
-            }
-            let start = (parameter, &point.state[..]);
-            let mut both = [true, false].map(|upwards| {
-                if parameter == if upwards { high } else { low } {
-                    return Ok(None);
-                }
-                continue_branch(&over, start, upwards, &how, &mut |points| share(points)).map(Some)
-            });
-            let mut branch: Option<Branch> = None;
-            for half in &mut both {
-                let Some(half) = std::mem::replace(half, Ok(None))? else {
-                    continue;
-                };
-                branch = Some(match branch {
-                    None => half,
-                    Some(mut whole) => {
-                        whole.points.reverse();
-                        whole.points.extend(half.points.into_iter().skip(1));
-                        whole.cut |= half.cut;
-                        whole
-                    }
-                });
-            }
-            branches.extend(branch.filter(|branch| !branch.points.is_empty()));
+        let own = super::fixed_points(&field, &starts, &points::search())?;
+        found.extend(own.into_iter().map(|point| (parameter, point)));
+    }
+    // How large each variable is where it is known.
+    let largest = |index: usize| {
+        let own = found.iter().map(|(_, point)| point.state[index].abs());
+        own.fold(0.0, f64::max)
+    };
+    let sizes = (0..names.len()).map(largest);
+    how.scale = sizes
+        .map(|size| if size > 1e-9 { size } else { 0.1 })
+        .collect();
+    let mut branches: Vec<Branch> = Vec::new();
+    let count = found.len().max(1) as f64;
+    for (place, (parameter, point)) in found.into_iter().enumerate() {
+        let share = |points: usize| {
+            let within = points as f64 / (points as f64 + 200.0);
+            (request.progress)(0.1 + 0.4 * (place as f64 + within) / count)
+        };
+        let mut known = branches
+            .iter()
+            .map(|branch| passes(&over, branch, parameter, &point));
+        if known.try_fold(false, |any, own| Ok::<_, DynamicsError>(any || own?))? {
+            continue;
         }
+        let start = (parameter, &point.state[..]);
+        let mut both = [true, false].map(|upwards| {
+            if parameter == if upwards { high } else { low } {
+                return Ok(None);
+            }
+            continue_branch(&over, start, upwards, &how, &mut |points| share(points)).map(Some)
+        });
+        let mut branch: Option<Branch> = None;
+        for half in &mut both {
+            let Some(half) = std::mem::replace(half, Ok(None))? else {
+                continue;
+            };
+            branch = Some(match branch {
+                None => half,
+                Some(mut whole) => {
+                    whole.points.reverse();
+                    whole.points.extend(half.points.into_iter().skip(1));
+                    whole.cut |= half.cut;
+                    whole
+                }
+            });
+        }
+        branches.extend(branch.filter(|branch| !branch.points.is_empty()));
     }
     let found = match settings.cycles {
         0 => Vec::new(),
