@@ -297,6 +297,23 @@ def test_parts_go_together(line):
         granule.fit("mlp", x, y, x_test=x)
 
 
+def test_arrays_are_kept_beside_a_run_that_is_kept(tmp_path):
+    x = np.random.default_rng(0).normal(size=(80, 4)).astype("float32")
+    y = (x[:, 0] > 0).astype(int)
+    run_dir = tmp_path / "deep" / "run"
+    kept = tmp_path / "deep" / "run.arrays.npz"
+    with pytest.raises(granule.GranuleError):
+        granule.fit("mlp", x, y, run_dir=run_dir, epochs=-1, device="cpu")
+    assert not kept.exists()
+    granule.fit("mlp", x, y, run_dir=run_dir, epochs=1, device="cpu")
+    with np.load(kept) as arrays:
+        assert np.array_equal(arrays["x_train"], x)
+    before = kept.read_bytes()
+    with pytest.raises(granule.GranuleValueError, match="is there already"):
+        granule.fit("mlp", x[:40], y[:40], run_dir=run_dir, epochs=1, device="cpu")
+    assert kept.read_bytes() == before
+
+
 def test_a_history_is_drawn(digits):
     axes = digits.plot()
     assert len(axes) == 2 and axes[0].get_ylabel() == "loss"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import tempfile
 import zipfile
 from collections.abc import Callable, Mapping
@@ -261,7 +260,7 @@ def fit(
     if targets is not None:
         extra["data__targets"] = targets
     with tempfile.TemporaryDirectory(prefix="granule-") as folder:
-        file = Path(folder, "arrays.npz")
+        file = Path(folder, "arrays.npz") if run_dir is None else _beside(run_dir, "arrays")
         _write(file, arrays)
         try:
             run = train(
@@ -277,6 +276,8 @@ def fit(
             )
         except GranuleOSError as error:
             raise _of_arrays(error, file) from None
+        finally:
+            _leave(file, run_dir)
         if run_dir is None:
             # Read before the folder goes.
             return Run(run.outcome, run.history, model=run.model, notes=run.notes, gone=True)
@@ -309,31 +310,48 @@ def fit_recording(
         if isinstance(recording, Result):
             recording = recording.arrays()
         if isinstance(recording, Mapping):
-            file = Path(folder, "recording.npz")
+            file = Path(folder, "recording.npz") if run_dir is None else _beside(run_dir, "recording")
             arrays = {str(name): as_array(value, str(name)) for name, value in recording.items()}
             for name, array in arrays.items():
                 check_finite(array, name)
             _write(file, arrays)
-            if run_dir is not None:
-                # A run that is kept can be resumed, which reads it again.
-                kept = Path(f"{os.fspath(run_dir)}.recording.npz")
-                shutil.copyfile(file, kept)
-                file = kept
         else:
             file = Path(as_path(recording))
-        run = train(
-            model,
-            run_dir=Path(folder, "run") if run_dir is None else run_dir,
-            device=device,
-            epochs=epochs,
-            callback=callback,
-            progress=progress,
-            set={**(set or {}), "data.recording.file": file},
-            **overrides,
-        )
+        try:
+            run = train(
+                model,
+                run_dir=Path(folder, "run") if run_dir is None else run_dir,
+                device=device,
+                epochs=epochs,
+                callback=callback,
+                progress=progress,
+                set={**(set or {}), "data.recording.file": file},
+                **overrides,
+            )
+        finally:
+            if isinstance(recording, Mapping):
+                _leave(file, run_dir)
         if run_dir is None:
             return Run(run.outcome, run.history, model=run.model, notes=run.notes, gone=True)
         return run
+
+
+def _beside(run_dir: str | os.PathLike[str], name: str) -> Path:
+    """Where arrays are kept beside a run that is kept: it can be resumed, which reads them again."""
+    kept = Path(f"{as_path(run_dir)}.{name}.npz")
+    if kept.exists():
+        raise GranuleValueError(f"{kept} is there already: give the run another run_dir, or move that file away")
+    try:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise GranuleOSError(f"cannot create the folder {kept.parent}: {error}") from error
+    return kept
+
+
+def _leave(file: Path, run_dir: str | os.PathLike[str] | None) -> None:
+    """Removes arrays that were to be kept beside a run that never began."""
+    if run_dir is not None and not Path(as_path(run_dir)).exists():
+        file.unlink(missing_ok=True)
 
 
 def _of_arrays(error: GranuleOSError, file: Path) -> GranuleError:
