@@ -282,7 +282,7 @@ fn what_cannot_be_analysed_is_refused() {
         (
             "continuation",
             oscillator.clone(),
-            "parameter = 'system.a'\nfrom = 1\nto = 1",
+            "parameter = 'system.recovery_rate'\nfrom = 1\nto = 1",
             "to",
         ),
         (
@@ -308,19 +308,19 @@ fn what_cannot_be_analysed_is_refused() {
         (
             "scan",
             oscillator.clone(),
-            "over = ['system.a=1,2']\nmeasure = ['rate']",
+            "over = ['system.recovery_rate=0.07,0.08']\nmeasure = ['rate']",
             "measure",
         ),
         (
             "scan",
             oscillator.clone(),
-            "over = ['system.a=1,2']\nmeasure = ['most v']",
+            "over = ['system.recovery_rate=0.07,0.08']\nmeasure = ['most v']",
             "measure",
         ),
         (
             "scan",
             oscillator.clone(),
-            "over = ['system.a=1,2']\nmeasure = ['max nothing']",
+            "over = ['system.recovery_rate=0.07,0.08']\nmeasure = ['max nothing']",
             "nothing",
         ),
         ("pca", oscillator.clone(), "", "columns"),
