@@ -293,6 +293,32 @@ pub unsafe extern "C" fn granule_class_name(model: *const Model, index: usize) -
     )
 }
 
+/// Answers samples of either kind.
+///
+/// # Safety
+///
+/// `model` is NULL or of granule_load, the other pointers are NULL or of so many values.
+unsafe fn predict<T>(
+    model: *const Model,
+    (values, len, what): (*const T, usize, &str),
+    samples: usize,
+    (out, out_len): (*mut f32, usize),
+    sample: for<'a> fn(&'a [T]) -> Sample<'a>,
+) -> Status {
+    status(|| {
+        // SAFETY: as the caller says.
+        let (model, values) = unsafe { (borrowed(model)?, read(values, len, what)?) };
+        check_len(
+            "out has room for",
+            out_len,
+            model.outputs().checked_mul(samples),
+        )?;
+        // SAFETY: as the caller says.
+        let out = unsafe { fresh(out, out_len, "out") }?;
+        model.predict(values, samples, out, sample)
+    })
+}
+
 /// Answers `samples` samples of pixels from 0 to 255 (channel, row, column), one after the other in `pixels`, whose length
 /// is `len`: for each, granule_output_len values into `out`, whose length is `out_len`. Of a classifier they are
 /// probabilities.
@@ -309,18 +335,16 @@ pub unsafe extern "C" fn granule_predict_pixels(
     out: *mut f32,
     out_len: usize,
 ) -> Status {
-    status(|| {
-        // SAFETY: as the caller says.
-        let (model, pixels) = unsafe { (borrowed(model)?, read(pixels, len, "the pixels")?) };
-        check_len(
-            "out has room for",
-            out_len,
-            model.outputs().checked_mul(samples),
-        )?;
-        // SAFETY: as the caller says.
-        let out = unsafe { fresh(out, out_len, "out") }?;
-        model.predict(pixels, samples, out, Sample::Pixels)
-    })
+    // SAFETY: as the caller says.
+    unsafe {
+        predict(
+            model,
+            (pixels, len, "the pixels"),
+            samples,
+            (out, out_len),
+            |pixels| Sample::Pixels(pixels),
+        )
+    }
 }
 
 /// As granule_predict_pixels, of values before normalisation: features, or intensities of an image from 0 to 1.
@@ -337,18 +361,16 @@ pub unsafe extern "C" fn granule_predict_values(
     out: *mut f32,
     out_len: usize,
 ) -> Status {
-    status(|| {
-        // SAFETY: as the caller says.
-        let (model, values) = unsafe { (borrowed(model)?, read(values, len, "the values")?) };
-        check_len(
-            "out has room for",
-            out_len,
-            model.outputs().checked_mul(samples),
-        )?;
-        // SAFETY: as the caller says.
-        let out = unsafe { fresh(out, out_len, "out") }?;
-        model.predict(values, samples, out, Sample::Values)
-    })
+    // SAFETY: as the caller says.
+    unsafe {
+        predict(
+            model,
+            (values, len, "the values"),
+            samples,
+            (out, out_len),
+            |values| Sample::Values(values),
+        )
+    }
 }
 
 /// The values of the input of one step of a recurrent model; 0 of any other.

@@ -45,7 +45,10 @@ pub mod unit;
 pub mod whole;
 
 pub use error::DynamicsError;
-pub use host_field::{FieldOnHost, HostField};
+pub use host_field::{
+    FieldOnHost, HostField, jacobian_by_differences, rows_of_state, state_of_rows,
+    tangent_by_differences,
+};
 pub use model::{
     Clock, ConstantInput, Dynamics, Field, Input, InputSeries, Linear, Model, NoInput, Span,
 };

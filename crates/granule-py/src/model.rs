@@ -211,13 +211,9 @@ impl NativeModel {
         array: &Bound<'py, PyAny>,
         count: usize,
     ) -> PyResult<Packed<'py>> {
-        let numbers = Numbers::of(array)?;
-        let outputs = work(py, || {
-            self.on(&numbers, count, |samples, out| {
-                self.predictor().outputs_batch_into(samples, out)
-            })
-        })?;
-        self.rows(py, outputs, count)
+        self.answers(py, array, count, |samples, out| {
+            self.predictor().outputs_batch_into(samples, out)
+        })
     }
 
     /// The probabilities of the classes for samples, `[samples, classes]`.
@@ -227,16 +223,12 @@ impl NativeModel {
         array: &Bound<'py, PyAny>,
         count: usize,
     ) -> PyResult<Packed<'py>> {
-        let numbers = Numbers::of(array)?;
-        let outputs = work(py, || {
-            self.on(&numbers, count, |samples, out| match &self.engine {
-                Engine::Classes(classifier) => classifier.predict_batch_into(samples, out),
-                Engine::Values(predictor) => Err(ModelError::NotAClassifier {
-                    outputs: predictor.task().outputs(),
-                }),
-            })
-        })?;
-        self.rows(py, outputs, count)
+        self.answers(py, array, count, |samples, out| match &self.engine {
+            Engine::Classes(classifier) => classifier.predict_batch_into(samples, out),
+            Engine::Values(predictor) => Err(ModelError::NotAClassifier {
+                outputs: predictor.task().outputs(),
+            }),
+        })
     }
 
     /// The weights with PyTorch's names and layouts.
@@ -253,7 +245,15 @@ impl NativeModel {
 }
 
 impl NativeModel {
-    fn rows<'py>(&self, py: Python<'py>, outputs: Vec<f32>, count: usize) -> PyResult<Packed<'py>> {
+    fn answers<'py>(
+        &self,
+        py: Python<'py>,
+        array: &Bound<'py, PyAny>,
+        count: usize,
+        compute: impl FnOnce(&[Sample<'_>], &mut [f32]) -> Result<(), ModelError> + Send,
+    ) -> PyResult<Packed<'py>> {
+        let numbers = Numbers::of(array)?;
+        let outputs = work(py, || self.on(&numbers, count, compute))?;
         let shape = [vec![count], self.output()].concat();
         pack(py, &outputs, shape)
     }

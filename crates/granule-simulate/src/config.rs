@@ -250,6 +250,17 @@ impl ExperimentConfig {
         Ok(config)
     }
 
+    /// The same that records every variable at every step, and nothing that only follows from them.
+    pub(crate) fn of_all_variables(&self) -> Self {
+        Self {
+            readout: None,
+            bold: None,
+            figure: None,
+            record: RecordConfig::default(),
+            ..self.clone()
+        }
+    }
+
     /// The model.
     ///
     /// # Errors

@@ -116,6 +116,14 @@ impl Outcome {
         })
     }
 
+    /// Every column of every trace, one after the other.
+    pub(crate) fn all_columns(&self) -> Vec<Vec<f64>> {
+        let traces = self.traces.iter();
+        traces
+            .flat_map(|trace| (0..trace.width).map(|column| trace.column(column).collect()))
+            .collect()
+    }
+
     /// How long it was recorded, ms.
     pub fn recorded(&self) -> f64 {
         (self.reached - self.from).max(0.0)

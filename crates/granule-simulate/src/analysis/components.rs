@@ -3,9 +3,12 @@
 use granule_dynamics::DynamicsError;
 use serde::{Deserialize, Serialize};
 
+use super::connectivity::check_nodes;
 use super::findings::{Array, Findings, Table};
 use super::pca::Pca;
 use super::registry::Request;
+#[cfg(feature = "plot")]
+use crate::outcome::Trace;
 
 /// Of what they are.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -48,19 +51,7 @@ pub(super) fn run(request: &Request<'_>) -> Result<Findings, DynamicsError> {
                 DynamicsError::config("record.variables", "none", "one variable at least")
             })?,
     };
-    if trace.width < 2 {
-        let allowed = "a recorded variable with two columns at least";
-        return Err(DynamicsError::config("variable", &trace.name, allowed));
-    }
-    if trace.width > super::connectivity::MOST_NODES {
-        let most = super::connectivity::MOST_NODES;
-        let allowed = format!("at most {most} columns: record.columns keeps the first");
-        return Err(DynamicsError::config(
-            "variable",
-            format!("{} columns", trace.width),
-            allowed,
-        ));
-    }
+    check_nodes(trace)?;
     let count = settings.components.min(trace.width);
     let pca = Pca::fit(&trace.values, trace.width, count)?;
     let explained = pca.explained();
@@ -89,7 +80,7 @@ pub(super) fn run(request: &Request<'_>) -> Result<Findings, DynamicsError> {
     };
     let projected = pca.project(&trace.values)?;
     let samples = kept.times.len();
-    let mut findings = Findings {
+    let findings = Findings {
         tables: vec![table],
         arrays: vec![
             Array::new(
@@ -107,15 +98,26 @@ pub(super) fn run(request: &Request<'_>) -> Result<Findings, DynamicsError> {
         ..Findings::default()
     };
     #[cfg(feature = "plot")]
-    {
-        use granule_chart::{Figure, Mark, Panel};
-
-        let points = projected.chunks_exact(count);
-        let points = points.map(|row| (row[0], row.get(1).copied().unwrap_or(0.0)));
-        let panel = Panel::new("second component").with(Mark::line("", points.collect()));
-        let title = format!("{}: {}", request.title, trace.name);
-        findings.figure = Some(Figure::new(title, "first component").with(panel));
-    }
-    let _ = &mut findings;
+    let findings = Findings {
+        figure: Some(figure(request, trace, &projected, count)),
+        ..findings
+    };
     Ok(findings)
+}
+
+/// The second component over the first.
+#[cfg(feature = "plot")]
+fn figure(
+    request: &Request<'_>,
+    trace: &Trace,
+    projected: &[f64],
+    count: usize,
+) -> granule_chart::Figure {
+    use granule_chart::{Figure, Mark, Panel};
+
+    let points = projected.chunks_exact(count);
+    let points = points.map(|row| (row[0], row.get(1).copied().unwrap_or(0.0)));
+    let panel = Panel::new("second component").with(Mark::line("", points.collect()));
+    let title = format!("{}: {}", request.title, trace.name);
+    Figure::new(title, "first component").with(panel)
 }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::findings::{Array, Findings, Table};
 use super::registry::Request;
+use crate::outcome::Trace;
 
 /// Of what it is.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -64,7 +65,21 @@ fn upper(matrix: &[f64], width: usize) -> Vec<f64> {
 
 /// The most windows whose connectivities are compared, and the most nodes.
 const MOST: usize = 2000;
-pub(super) const MOST_NODES: usize = 4000;
+const MOST_NODES: usize = 4000;
+
+/// Checks that the columns of a variable can be compared with each other.
+pub(super) fn check_nodes(trace: &Trace) -> Result<(), DynamicsError> {
+    if trace.width < 2 {
+        let allowed = "a recorded variable with two columns at least";
+        return Err(DynamicsError::config("variable", &trace.name, allowed));
+    }
+    if trace.width > MOST_NODES {
+        let found = format!("{} columns", trace.width);
+        let allowed = format!("at most {MOST_NODES} columns: record.columns keeps the first");
+        return Err(DynamicsError::config("variable", found, allowed));
+    }
+    Ok(())
+}
 
 /// The analysis by name.
 pub(super) fn run(request: &Request<'_>) -> Result<Findings, DynamicsError> {
@@ -79,18 +94,7 @@ pub(super) fn run(request: &Request<'_>) -> Result<Findings, DynamicsError> {
         })?,
     };
     let width = trace.width;
-    if width < 2 {
-        let allowed = "a recorded variable with two columns at least";
-        return Err(DynamicsError::config("variable", &trace.name, allowed));
-    }
-    if width > MOST_NODES {
-        let allowed = format!("at most {MOST_NODES} columns: record.columns keeps the first");
-        return Err(DynamicsError::config(
-            "variable",
-            format!("{width} columns"),
-            allowed,
-        ));
-    }
+    check_nodes(trace)?;
     let samples = kept.times.len();
     let interval = request.config.dt * request.config.record.every as f64;
     let length = match settings.window {
@@ -160,41 +164,44 @@ pub(super) fn run(request: &Request<'_>) -> Result<Findings, DynamicsError> {
     ] {
         table.rows.push(vec![name.into(), value.into()]);
     }
-    let mut findings = Findings {
+    let constant = (0..width)
+        .filter(|i| !(matrix[i * (width + 1)].is_finite()))
+        .count();
+    let note =
+        (constant > 0).then(|| format!("{constant} nodes do not vary and have no correlations"));
+    let findings = Findings {
         tables: vec![table],
         arrays: vec![
             Array::new("fc", vec![width, width], matrix.clone()),
             Array::new("z", vec![width, width], z),
             Array::new("fcd", vec![windows.len(), windows.len()], dynamics),
         ],
+        notes: note.into_iter().collect(),
         ..Findings::default()
     };
-    let constant = (0..width)
-        .filter(|i| !(matrix[i * (width + 1)].is_finite()))
-        .count();
-    if constant > 0 {
-        findings.notes.push(format!(
-            "{constant} nodes do not vary and have no correlations"
-        ));
-    }
     #[cfg(feature = "plot")]
-    {
-        use granule_chart::{Figure, Mark, Panel};
-
-        let rows = (0..width).map(|i| {
-            let others = (0..width).filter(|j| *j != i);
-            Mark::points(
-                "",
-                others.map(|j| (j as f64, matrix[i * width + j])).collect(),
-            )
-        });
-        let panel = rows.fold(
-            Panel::new("correlation").with(Mark::Level { y: 0.0 }),
-            Panel::with,
-        );
-        let title = format!("{}: {}", request.title, trace.name);
-        findings.figure = Some(Figure::new(title, "node").with(panel));
-    }
-    let _ = &mut findings;
+    let findings = Findings {
+        figure: Some(figure(request, trace, &matrix)),
+        ..findings
+    };
     Ok(findings)
+}
+
+/// Of each node its correlations with the others.
+#[cfg(feature = "plot")]
+fn figure(request: &Request<'_>, trace: &Trace, matrix: &[f64]) -> granule_chart::Figure {
+    use granule_chart::{Figure, Mark, Panel};
+
+    let width = trace.width;
+    let rows = (0..width).map(|i| {
+        let others = (0..width).filter(|j| *j != i);
+        let points = others.map(|j| (j as f64, matrix[i * width + j]));
+        Mark::points("", points.collect())
+    });
+    let panel = rows.fold(
+        Panel::new("correlation").with(Mark::Level { y: 0.0 }),
+        Panel::with,
+    );
+    let title = format!("{}: {}", request.title, trace.name);
+    Figure::new(title, "node").with(panel)
 }

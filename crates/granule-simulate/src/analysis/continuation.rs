@@ -385,6 +385,7 @@ pub fn continue_branch(
     if let Some(tangent) = own.tangent(&at, &direction)? {
         direction = tangent;
     }
+    let outside = |p: f64| p < settings.low || p > settings.high;
     let mut step = settings.step / 4.0;
     while branch.points.len() < settings.points {
         if progress(branch.points.len()).is_break() {
@@ -393,7 +394,7 @@ pub fn continue_branch(
         let mut guess = along(&at, &direction, step);
         let mut normal = direction.clone();
         // A step that would leave the range goes to its end.
-        let mut end = [settings.low, settings.high].into_iter().find(|end| {
+        let end = [settings.low, settings.high].into_iter().find(|end| {
             (guess[n] * range - end) * direction[n] > 0.0
                 && (end / range - at[n]) * direction[n] > 1e-12
         });
@@ -405,6 +406,8 @@ pub fn continue_branch(
             normal[n] = 1.0;
         }
         let next = match own.correct(guess, &normal)? {
+            // A branch that bends out of the range meets its end by a shorter step.
+            Some((next, _)) if end.is_none() && outside(own.parameter(&next)) => None,
             Some((next, iterations)) => own
                 .tangent(&next, &direction)?
                 .filter(|tangent| dot(tangent, &direction) > TURN)
@@ -420,16 +423,6 @@ pub fn continue_branch(
             continue;
         };
         let mut after = own.point(&next, None)?;
-        let outside = |p: f64| p < settings.low || p > settings.high;
-        if end.is_none() && outside(after.parameter) {
-            // The branch bends out of the range: a shorter step meets its end.
-            step /= 2.0;
-            if step < SHORTEST * settings.step {
-                branch.cut = true;
-                return Ok(branch);
-            }
-            continue;
-        }
         let turns = direction[n] * tangent[n] < 0.0;
         if let Some(before) = branch.points.last()
             && let Some(special) = own.between((&at, &next), (before, &after), turns)?
@@ -437,7 +430,7 @@ pub fn continue_branch(
         {
             branch.points.push(special);
         }
-        if let Some(end) = end.take() {
+        if let Some(end) = end {
             after.parameter = end;
             branch.points.push(after);
             return Ok(branch);
@@ -677,9 +670,7 @@ fn cycles(
     for (done, index) in order.iter().enumerate() {
         request.done(0.5 + 0.5 * done as f64 / order.len() as f64)?;
         let parameter = value(*index);
-        let mut config = over.config(parameter)?;
-        (config.readout, config.bold, config.figure) = (None, None, None);
-        config.record = Default::default();
+        let config = over.config(parameter)?.of_all_variables();
         let mut experiment = config.init(request.place)?;
         if let Some(last) = &last {
             // A little aside, for on a fixed point that has become unstable a run stays.
@@ -693,15 +684,8 @@ fn cycles(
         if !outcome.complete {
             return Err(DynamicsError::Stopped);
         }
-        let columns = outcome.traces.iter().flat_map(|trace| {
-            (0..trace.width).map(|column| trace.column(column).collect::<Vec<f64>>())
-        });
-        found.extend(cycle(
-            parameter,
-            &outcome.times,
-            &columns.collect::<Vec<_>>(),
-            variable,
-        ));
+        let columns = outcome.all_columns();
+        found.extend(cycle(parameter, &outcome.times, &columns, variable));
         last = Some(
             outcome
                 .last
@@ -754,7 +738,8 @@ pub(super) fn run(request: &Request<'_>) -> Result<Findings, DynamicsError> {
         request.done(place as f64 / 30.0)?;
         let field = over.field(parameter)?;
         let config = over.config(parameter)?;
-        let starts = points::starts(request, &config, &field, settings.starts, settings.seed)?;
+        let visited = points::visited(request, &config, &field)?;
+        let starts = points::starts(&visited, settings.starts, settings.seed);
         let own = super::fixed_points(&field, &starts, &points::search())?;
         found.extend(own.into_iter().map(|point| (parameter, point)));
     }

@@ -50,22 +50,15 @@ pub(super) fn search() -> FixedPointSearch {
 }
 
 /// The states of a run, the initial one last, and the lowest and the highest value of each of their numbers.
-type Visited = (Vec<Vec<f64>>, Vec<(f64, f64)>);
+pub(super) type Visited = (Vec<Vec<f64>>, Vec<(f64, f64)>);
 
-fn visited(
+pub(super) fn visited(
     request: &Request<'_>,
     config: &ExperimentConfig,
     field: &VectorField,
 ) -> Result<Visited, DynamicsError> {
-    let mut config = config.clone();
-    (config.readout, config.bold, config.figure) = (None, None, None);
-    config.record = Default::default();
-    let outcome = request.run(&config)?;
-    let columns: Vec<Vec<f64>> = outcome
-        .traces
-        .iter()
-        .flat_map(|trace| (0..trace.width).map(|column| trace.column(column).collect()))
-        .collect();
+    let outcome = request.run(&config.of_all_variables())?;
+    let columns = outcome.all_columns();
     let initial = field.initial()?;
     let whole = columns.len() == initial.len();
     let ranges = initial.iter().enumerate().map(|(index, initial)| {
@@ -84,18 +77,7 @@ fn visited(
 }
 
 /// States from which fixed points are looked for.
-pub(super) fn starts(
-    request: &Request<'_>,
-    config: &ExperimentConfig,
-    field: &VectorField,
-    count: usize,
-    seed: u64,
-) -> Result<Vec<Vec<f64>>, DynamicsError> {
-    if !(1..=MOST).contains(&count) {
-        let allowed = format!("1 to {MOST}");
-        return Err(DynamicsError::config("starts", count, allowed));
-    }
-    let (states, ranges) = visited(request, config, field)?;
+pub(super) fn starts((states, ranges): &Visited, count: usize, seed: u64) -> Vec<Vec<f64>> {
     // The last state, and others of the run evenly.
     let visited = count.div_ceil(3);
     let every = states.len().div_ceil(visited).max(1);
@@ -109,7 +91,7 @@ pub(super) fn starts(
         });
         starts.push(own.collect());
     }
-    Ok(starts)
+    starts
 }
 
 /// What it is called: a node, a focus, a saddle.
@@ -127,14 +109,13 @@ pub(super) fn kind(point: &FixedPoint) -> String {
 /// The analysis by name.
 pub(super) fn run(request: &Request<'_>) -> Result<Findings, DynamicsError> {
     let settings: Settings = request.settings()?;
+    if !(1..=MOST).contains(&settings.starts) {
+        let allowed = format!("1 to {MOST}");
+        return Err(DynamicsError::config("starts", settings.starts, allowed));
+    }
     let field = VectorField::new(request.config, settings.at, request.place)?;
-    let starts = starts(
-        request,
-        request.config,
-        &field,
-        settings.starts,
-        settings.seed,
-    )?;
+    let visited = visited(request, request.config, &field)?;
+    let starts = starts(&visited, settings.starts, settings.seed);
     let mut found: Vec<FixedPoint> = fixed_points(&field, &starts, &search())?;
     found.sort_by(|a, b| {
         let pairs = a.state.iter().zip(&b.state);
@@ -179,7 +160,7 @@ pub(super) fn run(request: &Request<'_>) -> Result<Findings, DynamicsError> {
     #[cfg(feature = "plot")]
     {
         findings.figure = Some(if names.len() == 2 {
-            plane(request, &settings, &field, &found)?
+            plane(request, &settings, (&field, &found), visited)?
         } else {
             spectra(request, &found)
         });
@@ -211,10 +192,9 @@ const GRID: usize = 161;
 fn plane(
     request: &Request<'_>,
     settings: &Settings,
-    field: &VectorField,
-    found: &[FixedPoint],
+    (field, found): (&VectorField, &[FixedPoint]),
+    (states, mut ranges): Visited,
 ) -> Result<Figure, DynamicsError> {
-    let (states, mut ranges) = visited(request, request.config, field)?;
     for (index, range) in ranges.iter_mut().enumerate() {
         for point in found {
             let x = point.state[index];

@@ -3,7 +3,10 @@
 use burn::tensor::Tensor;
 use granule_dynamics::model::{Clock, Input};
 use granule_dynamics::solver::SolverKind;
-use granule_dynamics::{DynamicsError, HostField, Place, State, Variable, host};
+use granule_dynamics::{
+    DynamicsError, HostField, Place, Variable, host, jacobian_by_differences, rows_of_state,
+    state_of_rows, tangent_by_differences,
+};
 
 use crate::config::ExperimentConfig;
 use crate::run::{Driven, Experiment};
@@ -54,12 +57,9 @@ impl VectorField {
         {
             return Err(refused("population.shared_noise", "noise is none"));
         }
-        let mut config = config.clone();
+        let mut config = config.of_all_variables();
         config.solver = Some(SolverKind::Euler);
         (config.rtol, config.atol) = (None, None);
-        // They follow from the variables, and are none themselves.
-        (config.readout, config.bold, config.figure) = (None, None, None);
-        config.record = Default::default();
         config.record.every = usize::MAX / 4;
         let experiment = config.init(place)?;
         let subject = &experiment.subject;
@@ -130,30 +130,16 @@ impl VectorField {
     ///
     /// Those of a step of the model.
     pub fn velocities(&self, rows: &[Vec<f64>]) -> Result<Vec<Vec<f64>>, DynamicsError> {
-        let batch = rows.len();
-        let mut first = 0;
-        let mut state = Vec::new();
-        for variable in self.variables() {
-            let columns = first..first + variable.width;
-            let values = rows.iter().flat_map(|row| &row[columns.clone()]);
-            let shape = [batch, variable.width];
-            state.push(self.place.tensor(values.copied().collect(), shape));
-            first = columns.end;
-        }
+        let state = state_of_rows(rows, self.variables(), &self.place);
         let dynamics = self.experiment.subject.body.dynamics();
-        let next = dynamics.step(self.clock, &State::new(state), self.input.as_ref())?;
-        let mut out = vec![Vec::with_capacity(first); batch];
-        let mut column = 0;
-        for x in next.into_tensors() {
-            let width = x.dims()[1].max(1);
-            for ((row, before), after) in out.iter_mut().zip(rows).zip(host(x)?.chunks_exact(width))
-            {
-                let pairs = before[column..column + width].iter().zip(after);
-                row.extend(pairs.map(|(before, after)| (after - before) / self.clock.dt));
+        let next = dynamics.step(self.clock, &state, self.input.as_ref())?;
+        let mut slopes = rows_of_state(next, rows.len())?;
+        for (row, before) in slopes.iter_mut().zip(rows) {
+            for (after, before) in row.iter_mut().zip(before) {
+                *after = (*after - before) / self.clock.dt;
             }
-            column += width;
         }
-        Ok(out)
+        Ok(slopes)
     }
 }
 
@@ -172,37 +158,11 @@ impl HostField for VectorField {
     }
 
     fn jacobian(&self, x: &[f64]) -> Result<Vec<f64>, DynamicsError> {
-        let n = self.dimension;
-        let rows: Vec<Vec<f64>> = (0..2 * n)
-            .map(|k| {
-                let mut row = x.to_vec();
-                let h = reach(x[k / 2]);
-                row[k / 2] += if k % 2 == 0 { h } else { -h };
-                row
-            })
-            .collect();
-        let slopes = self.velocities(&rows)?;
-        let mut jacobian = vec![0.0; n * n];
-        for (j, pair) in slopes.chunks_exact(2).enumerate() {
-            for i in 0..n {
-                jacobian[i * n + j] = (pair[0][i] - pair[1][i]) / (2.0 * reach(x[j]));
-            }
-        }
-        Ok(jacobian)
+        jacobian_by_differences(x, reach, |rows| self.velocities(rows))
     }
 
     fn tangent(&self, x: &[f64], direction: &[f64]) -> Result<Vec<f64>, DynamicsError> {
-        let length = direction.iter().map(|d| d * d).sum::<f64>().sqrt();
-        if length == 0.0 {
-            return Ok(vec![0.0; x.len()]);
-        }
-        let h = reach(x.iter().fold(1.0, |m: f64, x| m.max(x.abs()))) / length;
-        let moved = |sign: f64| -> Vec<f64> {
-            let pairs = x.iter().zip(direction);
-            pairs.map(|(x, d)| x + sign * h * d).collect()
-        };
-        let slopes = self.velocities(&[moved(1.0), moved(-1.0)])?;
-        let pairs = slopes[0].iter().zip(&slopes[1]);
-        Ok(pairs.map(|(a, b)| (a - b) / (2.0 * h)).collect())
+        let reach = reach(x.iter().fold(1.0, |m: f64, x| m.max(x.abs())));
+        tangent_by_differences(x, direction, reach, |rows| self.velocities(rows))
     }
 }
