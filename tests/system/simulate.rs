@@ -992,3 +992,21 @@ fn a_damaged_precision_in_a_result_is_an_error() {
         "{error}"
     );
 }
+
+#[test]
+fn what_is_taken_back_must_exist() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path();
+    for key in ["durations", "nonesuch.key", "unit.currents"] {
+        let set = format!("{key}=");
+        let text = refused(at, &["simulate", "hodgkin-huxley", "--set", &set], 2);
+        assert!(
+            text.contains("key") && text.contains(key.split('.').next().unwrap()),
+            "{text}"
+        );
+    }
+    let text = refused(at, &["train", "mlp", "--set", "nonesuch.key="], 2);
+    assert!(text.contains("nonesuch"), "{text}");
+    let without = "simulate hodgkin-huxley --duration 1 --set solver=euler --set solver= --set dt=";
+    fine(at, &without.split(' ').collect::<Vec<_>>());
+}

@@ -62,6 +62,21 @@ fn check_pointer<T>(pointer: *const T, len: usize, what: &str) -> Result<(), Fai
     Ok(())
 }
 
+/// Checks that memory which is written is apart from other memory: where it begins, how many values, what it is.
+fn check_apart<T>(
+    (written, len, what): (*mut f32, usize, &str),
+    (other, other_len, other_what): (*const T, usize, &str),
+) -> Result<(), Failure> {
+    let [from, other_from] = [written.addr(), other.addr()];
+    let to = from.saturating_add(len.saturating_mul(size_of::<f32>()));
+    let other_to = other_from.saturating_add(other_len.saturating_mul(size_of::<T>()));
+    if from < other_to && other_from < to {
+        let reason = format!("{what} and {other_what} overlap");
+        return Err(Failure::new(Status::GranuleOverlap, reason));
+    }
+    Ok(())
+}
+
 /// # Safety
 ///
 /// `model` is NULL or of `granule_load` and not yet of `granule_free`.
@@ -306,7 +321,8 @@ unsafe fn predict<T>(
     sample: for<'a> fn(&'a [T]) -> Sample<'a>,
 ) -> Status {
     status(|| {
-        // SAFETY: as the caller says.
+        check_apart((out, out_len, "out"), (values, len, what))?;
+        // SAFETY: as the caller says; `out` lies elsewhere.
         let (model, values) = unsafe { (borrowed(model)?, read(values, len, what)?) };
         check_len(
             "out has room for",
@@ -320,8 +336,8 @@ unsafe fn predict<T>(
 }
 
 /// Answers `samples` samples of pixels from 0 to 255 (channel, row, column), one after the other in `pixels`, whose length
-/// is `len`: for each, granule_output_len values into `out`, whose length is `out_len`. Of a classifier they are
-/// probabilities.
+/// is `len`: for each, granule_output_len values into `out`, whose length is `out_len` and which lies elsewhere. Of a
+/// classifier they are probabilities.
 ///
 /// # Safety
 ///
@@ -438,7 +454,8 @@ pub unsafe extern "C" fn granule_initial_state(
 
 /// Takes a state one step on under an input of granule_step_input_len values, and writes what the model gives after it:
 /// real values on their own scale, logits of a classifier. The state belongs to the caller; a step that fails leaves it as
-/// it was. After the first step of a thread it asks for no memory.
+/// it was. After the first step of a thread it asks for no memory; where a step is work for several threads, their queue may.
+/// Input, state and out are three places that do not overlap.
 ///
 /// # Safety
 ///
@@ -460,12 +477,16 @@ pub unsafe extern "C" fn granule_step(
         check_len("the input has", input_len, Some(stepper.inputs()))?;
         check_len("the state has", state_len, Some(stepper.initial().len()))?;
         check_len("out has room for", out_len, Some(stepper.outputs()))?;
+        let (written, read_only) = ((out, out_len, "out"), (input, input_len, "the input"));
+        check_apart((state, state_len, "the state"), read_only)?;
+        check_apart(written, read_only)?;
+        check_apart(written, (state, state_len, "the state"))?;
         let input = match input_len {
             0 => &[],
             // SAFETY: as the caller says.
             _ => unsafe { read(input, input_len, "the input") }?,
         };
-        // SAFETY: as the caller says; they do not overlap.
+        // SAFETY: as the caller says; they do not overlap, as was checked.
         let (state, out) = unsafe {
             (
                 write(state, state_len, "the state")?,

@@ -24,6 +24,8 @@ pub enum Status {
     GranuleCompute = 7,
     /// A fault of this library.
     GranulePanic = 8,
+    /// What is written lies over what is read, or over something else that is written.
+    GranuleOverlap = 9,
 }
 
 /// A status other than `GranuleOk`, and why.

@@ -245,6 +245,39 @@ fn programs_in_c_and_cpp_predict_and_step() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn a_program_may_have_the_library_inside() {
+    if !is_there("cc") {
+        println!("skipped: there is no compiler of C");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("predict");
+    let mut command = Command::new("cc");
+    command.arg(here().join("../../examples/c/predict.c"));
+    command.arg("-I").arg(here().join("include"));
+    command.arg(libraries().join("libgranule_c.a"));
+    run(command
+        .args(["-lpthread", "-ldl", "-lm", "-o"])
+        .arg(&program));
+    let model = folder.path().join("lenet.granule");
+    classifier().save(&model).unwrap();
+    let found = run(Command::new(&program).arg(&model));
+    assert_eq!(found.lines().count(), 10, "{found}");
+}
+
+#[test]
+fn nothing_is_installed_where_there_is_no_library() {
+    let folder = tempfile::tempdir().unwrap();
+    let prefix = folder.path().join("prefix");
+    let mut install = Command::new(here().join("install"));
+    let output = install.arg(&prefix).arg(folder.path()).output().unwrap();
+    assert!(!output.status.success() && !prefix.exists());
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("no library"), "{said}");
+}
+
+#[test]
 fn a_model_is_described_and_answers_batches() {
     let file = classifier();
     let model = Handle::of(&file);
@@ -361,6 +394,13 @@ fn what_cannot_be_is_refused_with_words() {
             GranuleModel,
             "no state",
         );
+        values[5] = 0.5;
+        let inside = values.as_mut_ptr().add(774);
+        refused(
+            granule_predict_values(model.0, values.as_ptr(), 784, 1, inside, 10),
+            GranuleOverlap,
+            "out and the values",
+        );
 
         let mut loaded = ptr::dangling_mut();
         refused(
@@ -426,6 +466,14 @@ fn a_step_that_fails_leaves_the_state() {
             granule_step(model.0, i, 3, s, 31, o, 2),
             Status::GranuleLength
         );
+        for (i, o) in [
+            (i, s.add(30)),
+            (s.add(1).cast_const(), o),
+            (o.cast_const(), o),
+        ] {
+            let status = granule_step(model.0, i, 3, s, 32, o, 2);
+            assert_eq!(status, Status::GranuleOverlap, "{}", last_error());
+        }
     }
     assert_eq!(state[0], 0.75);
 }

@@ -306,6 +306,16 @@ pub fn put(table: &mut Table, path: &str, value: Value) -> Result<(), NoPlace> {
     Ok(())
 }
 
+/// Takes back what stands at a dotted path over a preset, whose values are defaults; its tables are what it is about, and can be
+/// left out.
+pub fn take_back(table: &mut Table, path: &str, preset: &Table) {
+    let tables = |list: &Vec<Value>| !list.is_empty() && list.iter().all(Value::is_table);
+    match lookup(preset, path) {
+        Some(own) if own.is_table() || own.as_array().is_some_and(tables) => remove(table, path),
+        _ => clear(table, path, preset),
+    }
+}
+
 /// Takes the value at a dotted path away.
 pub fn remove(table: &mut Table, path: &str) {
     if let Some((parent, key)) = parent(table, path) {

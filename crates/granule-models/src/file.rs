@@ -168,14 +168,11 @@ impl Task {
     }
 
     /// A row of the network's outputs as what it means: real values on their own scale; everything else as it is.
-    pub fn scale_back(&self, outputs: &[f32]) -> Vec<f32> {
-        let mut values = outputs.to_vec();
-        self.scale_back_in_place(&mut values);
-        values
-    }
-
-    /// As [`scale_back`](Self::scale_back), in the place of the outputs.
-    pub(crate) fn scale_back_in_place(&self, outputs: &mut [f32]) {
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::NonFiniteOutput`] where a value on its own scale is too large for a number.
+    pub(crate) fn scale_back(&self, outputs: &mut [f32]) -> Result<(), ModelError> {
         match self {
             Self::Regression {
                 std,
@@ -194,7 +191,12 @@ impl Task {
                     *output = (mean + f64::from(std) * f64::from(*output)) as f32;
                 }
             }
-            _ => {}
+            _ => return Ok(()),
+        }
+        if outputs.iter().all(|value| value.is_finite()) {
+            Ok(())
+        } else {
+            Err(ModelError::NonFiniteOutput)
         }
     }
 
@@ -280,7 +282,7 @@ pub struct Provenance {
     pub epochs: usize,
     /// Final scores by name, for example `test_accuracy`.
     pub scores: BTreeMap<String, f64>,
-    /// What training began from, unless from fresh weights.
+    /// What training began from, unless from fresh weights; of the line before it the nearest generations are kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parent: Option<Box<Parent>>,
     /// The file of another program that the weights were taken from, and its format.
@@ -303,6 +305,30 @@ pub struct Parent {
     pub epochs: usize,
     /// Where the weights come from.
     pub provenance: Provenance,
+}
+
+impl Parent {
+    /// The generations that a file keeps: its reader takes so many levels and not any number.
+    const GENERATIONS: usize = 16;
+
+    /// A model from which training begins, of which a run keeps where it came from: neither its histograms nor those of the
+    /// models before it, and of these the nearest 16.
+    pub fn of(provenance: Provenance) -> Self {
+        let mut parent = Self {
+            provenance,
+            ..Self::default()
+        };
+        let mut at = &mut parent.provenance;
+        for _ in 1..Self::GENERATIONS {
+            at.profile = None;
+            match &mut at.parent {
+                Some(before) => at = &mut before.provenance,
+                None => return parent,
+            }
+        }
+        (at.profile, at.parent) = (None, None);
+        parent
+    }
 }
 
 impl Provenance {
@@ -557,6 +583,9 @@ impl ModelFile {
     pub(crate) fn validate(&self) -> Result<(), ModelError> {
         self.input.validate()?;
         self.task.validate()?;
+        if let Some(profile) = &self.provenance.profile {
+            profile.validate(&self.task)?;
+        }
         self.model
             .validate(&self.input.shape, self.task.learnt_outputs())?;
         self.state.check_finite()

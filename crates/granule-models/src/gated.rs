@@ -34,6 +34,7 @@ impl Model for Gated {
     }
 
     fn step(&self) -> Result<Option<Box<dyn Step>>, ModelError> {
+        self.readout.check_step()?;
         Ok(Some(Box::new(GatedStep::new(&self.network)?)))
     }
 }

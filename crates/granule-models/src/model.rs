@@ -97,6 +97,7 @@ pub trait Model: Module + Sync + 'static {
     ///
     /// # Errors
     ///
+    /// [`ModelError::Config`] where what the model gives is not the answer of a step, as a mean over steps;
     /// [`ModelError::Device`] where weights cannot be read.
     fn step(&self) -> Result<Option<Box<dyn Step>>, ModelError> {
         Ok(None)

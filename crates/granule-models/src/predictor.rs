@@ -73,8 +73,8 @@ pub struct Predictor {
 /// What computes.
 #[derive(Debug)]
 enum Engine {
-    /// On the CPU, layers that it knows.
-    Plan(Plan),
+    /// On the CPU, layers that it knows. The network stands beside where it can be taken step by step as well.
+    Plan(Plan, Option<Network>),
     /// Any other model, and any other device.
     Network(Network, Device),
 }
@@ -89,7 +89,10 @@ impl Engine {
         let plan = room.then(|| Outline::plan(&network, &file.state, shape, outputs));
         let plan = plan.flatten();
         Ok(match plan {
-            Some(plan) => Self::Plan(plan),
+            Some(plan) => {
+                let steps = !matches!(network.step(), Ok(None));
+                Self::Plan(plan, steps.then_some(network))
+            }
             None => Self::Network(network, device.clone()),
         })
     }
@@ -97,7 +100,7 @@ impl Engine {
     /// The outputs of some samples, `[samples, outputs]`, into `out`, which has room for them.
     fn run(&self, values: &[f32], samples: usize, out: &mut [f32]) -> Result<(), ModelError> {
         match self {
-            Self::Plan(plan) => plan.run(values, out),
+            Self::Plan(plan, _) => plan.run(values, out),
             Self::Network(network, device) => {
                 let shape = [samples, values.len() / samples.max(1)];
                 let data = TensorData::new(values.to_vec(), shape);
@@ -239,8 +242,7 @@ impl Predictor {
         self.with_room(|values| {
             self.prepare(sample, values)?;
             self.engine.run(values, 1, out)?;
-            self.task.scale_back_in_place(out);
-            Ok(())
+            self.task.scale_back(out)
         })
     }
 
@@ -297,8 +299,11 @@ impl Predictor {
     /// [`ModelError::NotRecurrent`] for a model without a state that goes from step to step; those of [`Stepper::new`].
     pub fn stepper(&self) -> Result<Stepper, ModelError> {
         match &self.engine {
-            Engine::Plan(_) => Err(ModelError::NotRecurrent),
-            Engine::Network(network, _) => Stepper::new(network, &self.input, &self.task),
+            Engine::Plan(_, None) => Err(ModelError::NotRecurrent),
+            Engine::Plan(_, Some(network)) | Engine::Network(network, _) => {
+                let stepper = Stepper::new(network, &self.input, &self.task)?;
+                Ok(stepper.inverting(self.inverting))
+            }
         }
     }
 
@@ -324,7 +329,7 @@ impl Predictor {
         mut take: impl FnMut(&mut [f32]),
     ) -> Result<(), ModelError> {
         let together = match self.engine {
-            Engine::Plan(_) => BATCH.max(VALUES / self.input.shape.len().max(1)),
+            Engine::Plan(..) => BATCH.max(VALUES / self.input.shape.len().max(1)),
             Engine::Network(..) => BATCH,
         };
         let width = self.task.outputs();
@@ -338,7 +343,7 @@ impl Predictor {
                 let given = &mut given[..batch.len() * width];
                 self.engine.run(values, batch.len(), given)?;
                 for row in given.chunks_mut(width.max(1)) {
-                    self.task.scale_back_in_place(row);
+                    self.task.scale_back(row)?;
                     take(row);
                 }
             }

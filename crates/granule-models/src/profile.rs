@@ -1,6 +1,9 @@
 //! What a model saw in training, to compare with what it is given later.
 
+use granule_io::words::counted;
 use serde::{Deserialize, Serialize};
+
+use crate::{ModelError, Task};
 
 /// Histograms of a run, in the model file's [`Provenance`](crate::Provenance): whether the samples of a running program are like
 /// those of training, and the answers like those of the test, is told by [`drift`](Self::drift).
@@ -18,6 +21,25 @@ pub struct Profile {
 impl Profile {
     /// The parts of the range of intensities.
     pub const BINS: usize = 16;
+
+    /// Checks that its counts are of as many parts, and of as many classes, as there are.
+    pub(crate) fn validate(&self, task: &Task) -> Result<(), ModelError> {
+        let classes = match task {
+            Task::Classification { classes } => classes.len(),
+            _ => 0,
+        };
+        for (field, found, expected) in [
+            ("intensities", self.intensities.len(), Self::BINS),
+            ("predictions", self.predictions.len(), classes),
+        ] {
+            if found != 0 && found != expected {
+                let field = format!("provenance.profile.{field}");
+                let allowed = format!("{}, or none", counted(expected, "count"));
+                return Err(ModelError::config(field, counted(found, "count"), allowed));
+            }
+        }
+        Ok(())
+    }
 
     /// The part that a pixel from 0 to 255 is in.
     pub fn bin(pixel: u8) -> usize {

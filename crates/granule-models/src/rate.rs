@@ -200,6 +200,7 @@ impl Model for Rate {
     }
 
     fn step(&self) -> Result<Option<Box<dyn Step>>, ModelError> {
+        self.readout.check_step()?;
         Ok(Some(Box::new(RateStep::new(&self.network)?)))
     }
 

@@ -62,6 +62,18 @@ impl Readout {
         Ok(([inputs, self.width(input, outputs)?], self.of(input)))
     }
 
+    /// Checks that each step has an answer of its own, as a [`Stepper`](crate::Stepper) needs it.
+    pub(crate) fn check_step(self) -> Result<(), ModelError> {
+        match self {
+            Self::Auto | Self::Last | Self::Sequence => Ok(()),
+            Self::Mean => Err(ModelError::config(
+                "readout",
+                "mean",
+                "last or sequence, to take the model one step at a time: a mean is of all steps",
+            )),
+        }
+    }
+
     /// `[batch, steps, width]` → `[batch, width]`, or `[batch, steps · width]` of all steps.
     pub(crate) fn take(self, outputs: Tensor<3>) -> Tensor<2> {
         let [batch, steps, width] = outputs.dims();

@@ -9,6 +9,7 @@ use burn::tensor::{Device, Tensor};
 use granule_dynamics::population::{
     self, Activation, GatedCell, GatedNetwork, RateNetwork, WilsonCowanNetwork,
 };
+use granule_io::budget;
 use granule_io::words::counted;
 use granule_ops::{Plan, PlanInput, PlanLayer};
 
@@ -38,7 +39,7 @@ pub trait Step: Debug + Send + Sync {
 /// image. As many steps from [`initial`](Self::initial) as a sample has give what [`Predictor`] gives for the sample, within
 /// rounding; a model of windows goes on beyond its window. The
 /// state belongs to the caller: one stepper, which is `Send + Sync`, serves any number of states and threads. After the first
-/// step of each thread at once it asks for no memory.
+/// step of each thread at once it asks for no memory; where a step is work for several threads, their queue may.
 ///
 /// ```no_run
 /// # fn sensors() -> Vec<f32> { Vec::new() }
@@ -61,6 +62,7 @@ pub struct Stepper {
     /// Of the outputs of one step.
     task: Task,
     outputs: usize,
+    inverting: bool,
     /// Room of calls that are over.
     idle: Mutex<Vec<Room>>,
 }
@@ -99,24 +101,38 @@ impl Stepper {
     ///
     /// # Errors
     ///
-    /// [`ModelError::NotRecurrent`]; [`ModelError::Config`] for real values whose scale differs from step to step;
-    /// [`ModelError::Device`] where weights cannot be read.
+    /// [`ModelError::NotRecurrent`]; [`ModelError::Config`] for real values whose scale differs from step to step, an answer that
+    /// is not one of a step, and steps that do not fit `input` or `task`; [`ModelError::Memory`]; [`ModelError::Device`] where
+    /// weights cannot be read.
     pub fn new(model: &impl Model, input: &InputSpec, task: &Task) -> Result<Self, ModelError> {
+        // The weights are copied.
+        budget::ask_for::<f32>(format_args!("the weights of a step"), model.num_params())?;
         let step = model.step()?.ok_or(ModelError::NotRecurrent)?;
-        let shape = match input.shape {
+        let (steps, shape) = match input.shape {
             InputShape::Image {
-                channels, width, ..
-            } => InputShape::Image {
                 channels,
-                height: 1,
+                height,
                 width,
-            },
-            InputShape::Sequence { channels, .. } => InputShape::Sequence { steps: 1, channels },
+            } => {
+                let row = InputShape::Image {
+                    channels,
+                    height: 1,
+                    width,
+                };
+                (height, row)
+            }
+            InputShape::Sequence { channels, steps } => {
+                (steps, InputShape::Sequence { steps: 1, channels })
+            }
             InputShape::Vector { .. } => return Err(ModelError::NotRecurrent),
         };
-        // Models whose outputs are those of all steps have as many at each.
-        let outputs = step.outputs().min(task.outputs());
+        if step.inputs() != shape.len() {
+            let takes = format!("steps of {}", counted(step.inputs(), "value"));
+            return Err(ModelError::config("input", input.shape, takes));
+        }
+        let outputs = outputs_of(&*step, task, steps)?;
         Ok(Self {
+            inverting: false,
             outputs,
             task: of_one_step(task, outputs)?,
             input: InputSpec {
@@ -126,6 +142,12 @@ impl Stepper {
             step,
             idle: Mutex::default(),
         })
+    }
+
+    /// Whether the brightness of rows of images is inverted, as by [`Predictor::inverting`], whose steppers are as it is.
+    #[must_use]
+    pub fn inverting(self, inverting: bool) -> Self {
+        Self { inverting, ..self }
     }
 
     /// The values of a step: channels of a sequence, or a row of an image with its channels one after the other.
@@ -187,7 +209,7 @@ impl Stepper {
         room: &mut Room,
     ) -> Result<(), ModelError> {
         room.input.clear();
-        self.input.prepare(input, false, &mut room.input)?;
+        self.input.prepare(input, self.inverting, &mut room.input)?;
         room.state.clear();
         room.state.extend_from_slice(state);
         room.outputs.resize(self.step.outputs(), 0.0);
@@ -197,15 +219,30 @@ impl Stepper {
             &mut room.outputs,
             &mut room.step,
         );
-        let given = room.outputs.get(..self.outputs).unwrap_or_default();
+        let given = room.outputs.get_mut(..self.outputs).unwrap_or_default();
         if !given.iter().chain(&room.state).all(|x| x.is_finite()) {
             return Err(ModelError::NonFiniteOutput);
         }
+        self.task.scale_back(given)?;
         state.copy_from_slice(&room.state);
         outputs.copy_from_slice(given);
-        self.task.scale_back_in_place(outputs);
         Ok(())
     }
+}
+
+/// How many of the outputs of a step answer `task`: those of the whole answer, or of each of its steps.
+fn outputs_of(step: &dyn Step, task: &Task, steps: usize) -> Result<usize, ModelError> {
+    let (given, learnt, answers) = (step.outputs(), task.learnt_outputs(), task.outputs());
+    if given == learnt {
+        return Ok(answers);
+    }
+    // What is learnt besides stands after the answers of all steps.
+    if learnt == answers && given.checked_mul(steps) == Some(answers) {
+        return Ok(given);
+    }
+    let found = counted(answers, "output");
+    let allowed = format!("those of a step, {given}, or of all {steps} steps");
+    Err(ModelError::config("task", found, allowed))
 }
 
 /// The task with the scale of the outputs of one step, which is that of all of them.

@@ -149,6 +149,7 @@ impl Model for WilsonCowan {
     }
 
     fn step(&self) -> Result<Option<Box<dyn Step>>, ModelError> {
+        self.readout.check_step()?;
         Ok(Some(Box::new(WilsonCowanStep::new(&self.network)?)))
     }
 

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::error::Error;
+use std::time::{Duration, Instant};
 
 use granule::data::DataError;
 use granule::device::DeviceError;
@@ -81,6 +82,10 @@ impl Failure {
     /// The exception.
     pub fn into_py(self, py: Python<'_>) -> PyErr {
         if let Some(raised) = self.raised {
+            if !self.message.is_empty() {
+                // Beside what was raised; one that takes no notes goes without.
+                let _ = raised.value(py).call_method1("add_note", (self.message,));
+            }
             return raised;
         }
         let class = py
@@ -108,11 +113,46 @@ fn said(error: &(dyn Error + 'static)) -> String {
     }
 }
 
-/// What Python has raised, where Rust was called back from.
-pub fn raised(error: PyErr) -> Failure {
+/// What Python has raised, where Rust was called back from, with a note on what else went wrong.
+pub fn raised(error: PyErr, also: Option<Failure>) -> Failure {
     Failure {
         raised: Some(error),
-        ..Failure::new(Kind::Other, "")
+        ..also.unwrap_or_else(|| Failure::new(Kind::Other, ""))
+    }
+}
+
+/// Asks Python now and then whether somebody pressed Ctrl-C, and keeps what it raised.
+#[derive(Debug, Default)]
+pub struct Signals {
+    asked: Option<Instant>,
+    raised: Option<PyErr>,
+}
+
+impl Signals {
+    const PAUSE: Duration = Duration::from_millis(50);
+
+    /// Whether to stop.
+    pub fn stop(&mut self) -> bool {
+        if self.raised.is_none()
+            && self
+                .asked
+                .is_none_or(|asked| asked.elapsed() >= Self::PAUSE)
+        {
+            self.raised = Python::attach(|py| py.check_signals()).err();
+            self.asked = Some(Instant::now());
+        }
+        self.raised.is_some()
+    }
+
+    /// What was done, unless Python has raised.
+    ///
+    /// # Errors
+    /// What Python has raised, with a note on what went wrong besides; or what went wrong.
+    pub fn end<T>(self, done: Result<T, Failure>) -> Result<T, Failure> {
+        match self.raised {
+            Some(error) => Err(raised(error, done.err())),
+            None => done,
+        }
     }
 }
 
@@ -247,7 +287,10 @@ fn of_training(error: &TrainError) -> Kind {
         | TrainError::CheckpointFormat { .. }
         | TrainError::OtherData { .. }
         | TrainError::Io { .. }
-        | TrainError::Record(RecordError::NotARun { .. }) => Kind::Os,
+        | TrainError::Record(
+            RecordError::NotARun { .. } | RecordError::Occupied { .. } | RecordError::Io { .. },
+        ) => Kind::Os,
+        TrainError::Record(RecordError::File(error)) => of_file(error),
         _ => Kind::Other,
     }
 }

@@ -4,14 +4,18 @@ use std::path::PathBuf;
 
 use granule::device::{DeviceSpec, OpenDevice};
 use granule::interchange::state_dict;
+use granule::io::budget;
 use granule::models::{
     Classifier, InputShape, ModelError, ModelFile, Predictor, Sample, Task, folder::ModelPlace,
 };
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
-use crate::error::{Failure, Kind, work};
+use crate::error::{Failure, Kind, Signals, work};
 use crate::packed::{Packed, pack, unpack};
+
+/// So many samples are computed between two looks at whether somebody pressed Ctrl-C.
+const TOGETHER: usize = 1024;
 
 /// A model on a device.
 enum Engine {
@@ -95,7 +99,7 @@ impl NativeModel {
         &self,
         numbers: &Numbers,
         count: usize,
-        compute: impl FnOnce(&[Sample<'_>], &mut [f32]) -> Result<(), ModelError>,
+        compute: impl Fn(&[Sample<'_>], &mut [f32]) -> Result<(), ModelError>,
     ) -> Result<Vec<f32>, Failure> {
         let length = self.file.input.shape.len();
         if count.checked_mul(length) != Some(numbers.len()) {
@@ -103,17 +107,32 @@ impl NativeModel {
             let found = numbers.len();
             return Err(ModelError::InputLength { expected, found }.into());
         }
+        let width = self.file.task.outputs();
+        let given = count.saturating_mul(width);
+        budget::ask_for::<f32>(format_args!("the outputs for {count} samples"), given)?;
+        budget::ask_for::<Sample<'_>>(format_args!("a list of {count} samples"), count)?;
         let samples = match length {
             0 => vec![Sample::Values(&[]); count],
             length => numbers.samples(length),
         };
-        let mut outputs = vec![0.0; count.saturating_mul(self.file.task.outputs())];
-        let done = self.device.guard(|| compute(&samples, &mut outputs))?;
-        match done {
-            Ok(()) => Ok(outputs),
-            Err(ModelError::Device { reason }) => Err(self.device.failure(&reason).into()),
+        let mut outputs = vec![0.0; given];
+        let mut signals = Signals::default();
+        let done = self.device.guard(|| {
+            let parts = samples.chunks(TOGETHER);
+            for (samples, out) in parts.zip(outputs.chunks_mut(TOGETHER * width.max(1))) {
+                if signals.stop() {
+                    break;
+                }
+                compute(samples, out)?;
+            }
+            Ok::<_, ModelError>(())
+        });
+        let done = match done {
+            Ok(Err(ModelError::Device { reason })) => Err(self.device.failure(&reason).into()),
+            Ok(done) => done.map_err(Failure::from),
             Err(error) => Err(error.into()),
-        }
+        };
+        signals.end(done.map(|()| outputs))
     }
 }
 
@@ -250,7 +269,7 @@ impl NativeModel {
         py: Python<'py>,
         array: &Bound<'py, PyAny>,
         count: usize,
-        compute: impl FnOnce(&[Sample<'_>], &mut [f32]) -> Result<(), ModelError> + Send,
+        compute: impl Fn(&[Sample<'_>], &mut [f32]) -> Result<(), ModelError> + Send,
     ) -> PyResult<Packed<'py>> {
         let numbers = Numbers::of(array)?;
         let outputs = work(py, || self.on(&numbers, count, compute))?;

@@ -1,9 +1,12 @@
 //! Numbers on their way to and from NumPy, by buffers of Python: the crate `numpy` would have other features of what Burn is
 //! built from than the command has, and all of it be compiled twice.
 
+use granule::io::budget;
 use pyo3::buffer::{Element, PyBuffer};
 use pyo3::prelude::*;
 use pyo3::types::PyByteArray;
+
+use crate::error::Failure;
 
 /// The bytes of an array in C order, which NumPy may write to, and its shape.
 pub type Packed<'py> = (Bound<'py, PyByteArray>, Vec<usize>);
@@ -56,5 +59,9 @@ pub fn pack<'py, T: Number>(
 /// it afterwards.
 pub fn unpack<T: Element>(array: &Bound<'_, PyAny>) -> Option<PyResult<Vec<T>>> {
     let buffer = PyBuffer::<T>::get(array).ok()?;
-    Some(buffer.to_vec(array.py()))
+    let room = budget::ask_for::<T>("a copy of the samples", buffer.item_count());
+    Some(match room {
+        Ok(()) => buffer.to_vec(array.py()),
+        Err(error) => Err(Failure::from(error).into_py(array.py())),
+    })
 }

@@ -106,6 +106,8 @@ pub struct Described {
     pub title: String,
     /// The folder from which files are named.
     pub folder: std::path::PathBuf,
+    /// The defaults that a preset is; a file is none.
+    pub preset: Table,
 }
 
 impl Described {
@@ -114,6 +116,7 @@ impl Described {
             table,
             title: title.to_owned(),
             folder: Default::default(),
+            preset: Table::new(),
         }
     }
 
@@ -172,7 +175,11 @@ impl Described {
     /// What is none of them.
     pub fn simulation(what: &str) -> Result<Self, Failure> {
         if let Some(preset) = Preset::find(what) {
-            return Self::text(preset.toml, preset.name);
+            let described = Self::text(preset.toml, preset.name)?;
+            return Ok(Self {
+                preset: described.table.clone(),
+                ..described
+            });
         }
         // No name of a file has them both.
         if what.contains('=') && what.contains('\n') || what.trim().is_empty() {

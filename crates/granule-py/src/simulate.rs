@@ -1,24 +1,20 @@
 //! Simulations.
 
 use std::ops::ControlFlow;
-use std::time::{Duration, Instant};
 
 use granule::FilesFrom;
 use granule::device::DeviceSpec;
 use granule::dynamics::{DynamicsError, Place};
-use granule::io::table::{address, clear, merge, rename};
+use granule::io::table::{address, merge, rename, take_back};
 use granule::simulate::{ExperimentConfig, Outcome, Trace};
 use granule::train::config::as_simulation;
 use granule::train::schema::Schema;
 use pyo3::prelude::*;
 use toml::{Table, Value};
 
-use crate::error::{Failure, raised, work};
+use crate::error::{Failure, Signals, work};
 use crate::packed::{Packed, pack};
 use crate::settings::{Described, overrides};
-
-/// How often Python is asked whether somebody pressed Ctrl-C.
-const PAUSE: Duration = Duration::from_millis(50);
 
 /// A recorded quantity: its name, its unit, what its columns are called, and `[times, columns]`.
 type Recorded<'py> = (String, String, Vec<String>, Packed<'py>);
@@ -37,6 +33,7 @@ fn described(what: Option<&str>, settings: &str) -> Result<(ExperimentConfig, St
         mut table,
         title,
         folder,
+        preset,
     } = match what {
         Some(what) => Described::simulation(what)?,
         None => Described::text("", "simulation")?,
@@ -57,8 +54,12 @@ fn described(what: Option<&str>, settings: &str) -> Result<(ExperimentConfig, St
         .map_err(|error| Failure::value(format!("{error}; {}", error.has)))?;
     merge(&mut table, &settings.table);
     for path in &settings.cleared {
-        // What a file sets goes back to what the model has by itself.
-        clear(&mut table, path, &Table::new());
+        let fault = Schema::of_experiments().unknown(&table, path);
+        let fault = fault.map_err(|error| Failure::value(format!("{error}; {}", error.has)))?;
+        if let Some(fault) = fault {
+            return Err(Failure::value(fault.to_string()));
+        }
+        take_back(&mut table, path, &preset);
     }
     let mut config = Value::Table(table.clone())
         .try_into::<ExperimentConfig>()
@@ -90,34 +91,26 @@ fn simulated(
     } else {
         Place::f64(device.burn())
     };
-    let mut asked = Instant::now();
-    let mut interrupted = None;
+    let mut signals = Signals::default();
     let done = device.guard(|| {
         let experiment = config.init(&place)?;
         let mut notes = experiment.notes();
         notes.extend(experiment.warnings().iter().cloned());
         let outcome = experiment.run(|_, _| {
-            if asked.elapsed() < PAUSE {
-                return ControlFlow::Continue(());
-            }
-            asked = Instant::now();
-            match Python::attach(|py| py.check_signals()) {
-                Ok(()) => ControlFlow::Continue(()),
-                Err(error) => {
-                    interrupted = Some(error);
-                    ControlFlow::Break(())
-                }
+            if signals.stop() {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
             }
         })?;
         Ok::<_, DynamicsError>((outcome, notes))
-    })?;
-    if let Some(error) = interrupted {
-        return Err(raised(error));
-    }
-    let (outcome, mut notes) = done.map_err(|error| match error {
-        DynamicsError::Device { reason } => device.failure(&reason).into(),
-        error => Failure::from(error),
-    })?;
+    });
+    let done = match done {
+        Ok(Err(DynamicsError::Device { reason })) => Err(device.failure(&reason).into()),
+        Ok(done) => done.map_err(Failure::from),
+        Err(error) => Err(error.into()),
+    };
+    let (outcome, mut notes) = signals.end(done)?;
     notes.extend(outcome.warnings.iter().cloned());
     Ok(NativeResult {
         config,

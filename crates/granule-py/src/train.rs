@@ -134,7 +134,7 @@ fn watched(
     work(py, || {
         let done = run(&mut watcher, &stop);
         match watcher.raised.take() {
-            Some(error) => Err(raised(error)),
+            Some(error) => Err(raised(error, done.err())),
             None => done.map(|outcome| {
                 let mut json = json!(outcome);
                 // The weights of a run that was stopped are in its last checkpoint.

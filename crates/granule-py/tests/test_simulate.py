@@ -85,6 +85,7 @@ def test_a_network_has_groups_with_rates():
         ("hodgkin-huxley", dict(device="nonesuch"), ValueError, "nonesuch"),
         ("hodgkin-huxley", dict(precision="f16"), TypeError, "f16"),
         ("hodgkin-huxley", dict(set={"unit.current": [1.0, None]}), ValueError, "None in a list"),
+        ("hodgkin-huxley", dict(set={"durations": None}), ValueError, "unknown key `durations`"),
         (3, {}, TypeError, "a path is taken"),
         ({"unit": {"kind": "hodgkin-huxley"}, "dt": 50.0, "duration": 1000}, {}, granule.GranuleError, "dt|step"),
     ],
@@ -94,6 +95,12 @@ def test_what_cannot_be_simulated_is_named(what, given, error, words):
         granule.simulate(what, **given)
     assert isinstance(caught.value, granule.GranuleError)
     assert "bug in granule" not in str(caught.value)
+
+
+def test_none_takes_back_what_a_preset_has():
+    given = granule.simulate("hodgkin-huxley", duration=5)
+    again = granule.simulate("hodgkin-huxley", duration=5, set={"dt": None, "unit.current": None})
+    assert again.config == given.config and given.config["unit"]["current"] == 10.0
 
 
 def test_single_precision_is_near_double():

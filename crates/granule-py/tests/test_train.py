@@ -86,6 +86,7 @@ def test_a_preset_and_a_file_are_settings_that_others_stand_over(tmp_path):
         (dict(lr=[None]), ValueError, "None in a list"),
         (dict(train__epoch=3), ValueError, "unknown key `train.epoch`"),
         (dict(nonesuch=3), ValueError, "unknown key `nonesuch`"),
+        (dict(train__epoch=None), ValueError, "unknown key `train.epoch`"),
         (dict(optimizer="sgdd"), ValueError, "sgdd"),
         (dict(set=[1]), TypeError, "set: a dict"),
         (dict(set={1: 2}), TypeError, "keys are texts"),

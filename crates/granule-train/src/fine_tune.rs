@@ -166,10 +166,7 @@ pub fn fine_tune(
             seed: options.seed,
             device: device.name().to_owned(),
             epochs: options.epochs,
-            parent: Some(Box::new(Parent {
-                provenance: file.provenance.clone(),
-                ..Parent::default()
-            })),
+            parent: Some(Box::new(Parent::of(file.provenance.clone()))),
             profile: profile(samples),
             ..Provenance::now()
         },

@@ -30,8 +30,8 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
             let value = arguments.next().and_then(|value| value.into_string().ok());
             let value = value.and_then(|value| value.parse::<f64>().ok());
             seconds = value
-                .filter(|value| (0.001..=86_400.0).contains(value))
-                .ok_or("--seconds takes a number from 0.001 to 86400")?;
+                .filter(|value| (0.001..=3600.0).contains(value))
+                .ok_or("--seconds takes a number from 0.001 to 3600")?;
         } else if model.is_none() && !argument.to_string_lossy().starts_with('-') {
             model = Some(argument);
         } else {

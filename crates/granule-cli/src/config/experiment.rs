@@ -24,7 +24,8 @@ use toml::{Table, Value};
 use super::explain::{self, Reading, nearest};
 use super::files::{self, folder};
 use super::layers::{
-    Layer, Origin, address, by_index, clear, lookup, merge, of_command_line, put, remove, rename,
+    Layer, Origin, address, by_index, lookup, merge, of_command_line, put, remove, rename,
+    take_back,
 };
 use super::{OF_SIMULATIONS, OF_TRAINING, of_another};
 use crate::args;
@@ -188,15 +189,23 @@ pub fn resolve(args: &args::Simulate) -> anyhow::Result<Described> {
         base if matches!(base.origin, Origin::Preset(_)) => base.table.clone(),
         _ => Table::new(),
     };
-    for path in layers.iter().flat_map(|layer| &layer.cleared) {
-        let mut probe = Layer::new(Origin::Set);
-        probe.set(path, "")?;
-        address(&merged, &mut probe.table)?;
-        // A preset's values are defaults; its tables are what it is about, and can be left out.
-        match lookup(&preset, path) {
-            Some(value) if is_table(value) => remove(&mut merged, path),
-            _ => clear(&mut merged, path, &preset),
+    let named = |path: &str| {
+        if of_training && !is_above(path, &layers) {
+            in_training(path)
+        } else {
+            path.to_owned()
         }
+    };
+    for path in layers.iter().flat_map(|layer| &layer.cleared) {
+        let reading = Reading {
+            merged: &merged,
+            defaults: &preset,
+            layers: &layers,
+            schema: Schema::of_experiments,
+            named: &named,
+        };
+        reading.check_cleared(path)?;
+        take_back(&mut merged, path, &preset);
     }
     for (path, was) in learnt {
         match lookup(&merged, path) {
@@ -213,13 +222,6 @@ pub fn resolve(args: &args::Simulate) -> anyhow::Result<Described> {
         }
     }
     let defaults = defaults(&merged);
-    let named = |path: &str| {
-        if of_training && !is_above(path, &layers) {
-            in_training(path)
-        } else {
-            path.to_owned()
-        }
-    };
     let reading = Reading {
         merged: &merged,
         defaults: &defaults,
@@ -264,12 +266,6 @@ fn brief(value: &Value) -> String {
         Value::Array(list) => format!("[{}]", counted(list.len(), "value")),
         one => one.to_string(),
     }
-}
-
-/// Whether a value is a table, or a list of tables.
-fn is_table(value: &Value) -> bool {
-    let tables = |list: &Vec<Value>| !list.is_empty() && list.iter().all(Value::is_table);
-    value.is_table() || value.as_array().is_some_and(tables)
 }
 
 /// Keeps of the lowest layer what a model, system or stimulus that is named above it knows as well, and tells what is

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
-use super::layers::{Layer, Origin, lookup};
+use super::layers::{Layer, Origin, lookup, no_element};
 use super::{files, keys};
 use crate::failure::Usage;
 
@@ -70,7 +70,18 @@ fn list_for_table(merged: &Table, read: &impl Serialize) -> anyhow::Result<Optio
     }))
 }
 
-impl Reading<'_> {
+impl<'a> Reading<'a> {
+    /// Of what `granule train` reads.
+    pub fn of_runs(merged: &'a Table, defaults: &'a Table, layers: &'a [Layer]) -> Self {
+        Self {
+            merged,
+            defaults,
+            layers,
+            schema: Schema::of_runs,
+            named: &str::to_owned,
+        }
+    }
+
     /// The configuration.
     ///
     /// # Errors
@@ -89,11 +100,16 @@ impl Reading<'_> {
         }
     }
 
-    /// Whether the key at a path does not exist, as wrong usage.
-    pub fn unknown(&self, path: &str) -> Option<Usage> {
-        let fault = (self.schema)().fault(self.merged)?;
-        let unknown = fault.path == path && matches!(fault.wrong, Wrong::Unknown { .. });
-        unknown.then(|| self.wrong_form(&fault))
+    /// Checks that a path that is to be taken back exists.
+    ///
+    /// # Errors
+    /// [`Usage`] for a key that does not exist, and an element that a list does not have.
+    pub fn check_cleared(&self, path: &str) -> Result<(), Usage> {
+        let fault = (self.schema)().unknown(self.merged, path);
+        match fault.map_err(no_element)? {
+            Some(fault) => Err(self.wrong_form(&fault)),
+            None => Ok(()),
+        }
     }
 
     /// `error` is what the configuration itself says of a table whose form is right.

@@ -8,7 +8,9 @@ use toml::{Table, Value};
 use super::files::{Inlined, Unread};
 use crate::failure::Usage;
 use granule::io::table::NoElement;
-pub use granule::io::table::{by_index, clear, is_within, lookup, merge, put, remove, rename};
+pub use granule::io::table::{
+    by_index, clear, is_within, lookup, merge, put, remove, rename, take_back,
+};
 
 /// Where a setting was written.
 #[derive(Clone, Debug, PartialEq, Eq)]

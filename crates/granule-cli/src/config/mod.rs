@@ -20,7 +20,6 @@ use granule::models::{
 };
 use granule::simulate::Preset;
 use granule::train::config::KINDS;
-use granule::train::schema::Schema;
 use granule::train::schema::files::OF_RUNS;
 use granule::train::{ConfigError, DataConfig, RUN_PRESETS, RunConfig, RunPreset};
 use toml::{Table, Value};
@@ -29,7 +28,7 @@ use crate::args;
 use crate::failure::{Usage, unreadable};
 pub use explain::nearest;
 use explain::{Reading, choices, join};
-use layers::{Layer, Origin, address, clear, lookup, merge, read_set, rename};
+use layers::{Layer, Origin, clear, lookup, read_set, rename};
 
 /// The fraction that `--early-stopping` holds out for validation where nothing else says how much.
 const HELD_OUT: f64 = 0.1;
@@ -546,17 +545,10 @@ fn stack_over(
     granule::train::config::stack(&mut defaults, &mut merged, &kinds, tables)
         .map_err(layers::no_element)?;
     for path in layers.iter().flat_map(|layer| &layer.cleared) {
-        known(path, &merged, &defaults)?;
+        Reading::of_runs(&merged, &defaults, layers).check_cleared(path)?;
         clear(&mut merged, path, &defaults);
     }
-    let reading = Reading {
-        merged: &merged,
-        defaults: &defaults,
-        layers,
-        schema: Schema::of_runs,
-        named: &str::to_owned,
-    };
-    reading.read()
+    Reading::of_runs(&merged, &defaults, layers).read()
 }
 
 /// The kind of model, optimiser and schedule that the last layer to name one chooses.
@@ -586,26 +578,6 @@ fn chosen_kinds(layers: &[Layer]) -> Result<Vec<(&'static str, &str)>, Usage> {
         chosen.push((table, kind));
     }
     Ok(chosen)
-}
-
-/// Whether a path that is to be cleared exists: one that is unset by default shows only when it is tried.
-fn known(path: &str, merged: &Table, defaults: &Table) -> Result<(), Usage> {
-    let mut probe = Layer::new(Origin::Set);
-    probe.set(path, "")?;
-    address(merged, &mut probe.table)?;
-    let mut tried = merged.clone();
-    merge(&mut tried, &probe.table);
-    let reading = Reading {
-        merged: &tried,
-        defaults,
-        layers: &[probe],
-        schema: Schema::of_runs,
-        named: &str::to_owned,
-    };
-    match reading.unknown(path) {
-        Some(usage) => Err(usage),
-        None => Ok(()),
-    }
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@ use clap::Parser;
 use granule::data::DatasetSpec;
 use granule::models::RateConfig;
 use granule::train::OptimizerConfig;
+use granule::train::schema::Schema;
 
 use super::*;
 use crate::args::{Cli, Command};

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use granule_models::{
-    CheckpointFile, InputShape, ModelConfig, ModelError, ModelFile, Predictor, Sample,
+    CheckpointFile, InputShape, ModelConfig, ModelError, ModelFile, Parent, Predictor, Profile,
+    Provenance, Sample,
 };
 use proptest::prelude::*;
 use safetensors::SafeTensors;
@@ -152,6 +153,11 @@ fn a_description_of_the_wrong_form_is_named_by_its_path() {
             "/task/kind",
             "clustering".into(),
             "`task.kind` has no choice \"clustering\"; the choices are classification,",
+        ),
+        (
+            "/provenance",
+            serde_json::json!({"profile": {"intensities": [1, 2]}}),
+            "provenance.profile.intensities = 2 counts is not allowed: 16 counts",
         ),
         ("/task", 1.into(), "`task` is 1, not a table"),
         ("/task/kind", 7.into(), "`task.kind` is 7, not a name"),
@@ -500,4 +506,25 @@ fn a_checkpoint_and_a_run_folder_are_models() {
         matches!(error, ModelError::Version { found: 99, .. }),
         "{error}"
     );
+}
+
+#[test]
+fn a_file_keeps_the_nearest_models_that_it_comes_from() {
+    let mut provenance = Provenance::now();
+    for epochs in 0..100 {
+        provenance = Provenance {
+            epochs,
+            profile: Some(Profile::default()),
+            parent: Some(Box::new(Parent::of(provenance))),
+            ..Provenance::now()
+        };
+    }
+    let mut line = Vec::new();
+    let mut at = &provenance;
+    while let Some(parent) = &at.parent {
+        at = &parent.provenance;
+        assert_eq!(at.profile, None);
+        line.push(at.epochs);
+    }
+    assert_eq!(line, (83..99).rev().collect::<Vec<_>>());
 }

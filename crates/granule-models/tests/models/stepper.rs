@@ -1,9 +1,14 @@
 //! Models step by step are the models over whole samples.
 
+use burn::module::Module;
+use burn::nn::Linear;
+use burn::tensor::Tensor;
 use granule_models::{
-    InputShape, InputSpec, ModelConfig, ModelError, ModelFile, Predictor, Provenance, Readout,
-    Sample, Stepper, Task, state,
+    Initialization, InputShape, InputSpec, Mode, Model, ModelConfig, ModelError, ModelFile,
+    ModelSettings, Outline, Parameters, Predictor, Provenance, Readout, Sample, Step, Stepper,
+    Task, register, state,
 };
+use serde::{Deserialize, Serialize};
 
 use crate::support::{flex, image, noise};
 
@@ -84,6 +89,16 @@ fn a_sample_step_by_step_gives_what_the_whole_gives() {
             &found,
             &every.outputs(Sample::Values(&sample)).unwrap(),
             &what,
+        );
+
+        // A mean is the answer of no step.
+        let mut mean = settings.clone();
+        mean["readout"] = serde_json::to_value(Readout::Mean).unwrap();
+        let mean = predictor(mean, input.clone(), Task::regression(2));
+        let refused = mean.stepper().unwrap_err().to_string();
+        assert!(
+            refused.contains("readout") && refused.contains("mean"),
+            "{what}: {refused}"
         );
 
         // Of the last step alone, on a scale.
@@ -168,4 +183,145 @@ fn what_does_not_fit_is_refused_and_leaves_the_state() {
     }
     let uneven = predictor(settings, InputSpec::new(shape), task);
     assert!(matches!(uneven.stepper(), Err(ModelError::Config(_))));
+}
+
+#[test]
+fn rows_are_inverted_as_images_are() {
+    let shape = image(1, 4);
+    let settings = serde_json::json!({"kind": "rate", "units": 6});
+    let classes = ["a", "b"].map(str::to_owned).to_vec();
+    let task = Task::Classification { classes };
+    let predictor = predictor(settings, InputSpec::new(shape), task).inverting(true);
+    let sample: Vec<f32> = noise(16, 4).iter().map(|x| x.abs()).collect();
+    let found = stepped(&predictor.stepper().unwrap(), &sample);
+    let whole = predictor.outputs(Sample::Values(&sample)).unwrap();
+    assert_near(&found[found.len() - 2..], &whole, "inverted");
+}
+
+#[test]
+fn steps_that_are_not_those_of_input_and_task_are_refused() {
+    let sequence = |channels| InputShape::Sequence { steps: 4, channels };
+    let config: ModelConfig = serde_json::from_str(r#"{"kind": "gru", "units": 5}"#).unwrap();
+    let network = config.init(&sequence(3), 8, 3, &flex()).unwrap();
+    let refused = |input, outputs| {
+        let stepper = Stepper::new(&network, &InputSpec::new(input), &Task::regression(outputs));
+        stepper
+            .map(|stepper| stepper.outputs())
+            .map_err(|e| e.to_string())
+    };
+    assert_eq!(refused(sequence(3), 8), Ok(2));
+    assert_eq!(refused(sequence(3), 2), Ok(2));
+    let input = refused(sequence(2), 8).unwrap_err();
+    assert!(input.contains("steps of 3 values"), "{input}");
+    for outputs in [1, 3, 9] {
+        let task = refused(sequence(3), outputs).unwrap_err();
+        assert!(task.contains("those of a step, 2"), "{task}");
+    }
+}
+
+#[test]
+fn what_is_too_large_on_its_own_scale_is_an_error_and_leaves_the_state() {
+    let shape = InputShape::Sequence {
+        steps: 1,
+        channels: 1,
+    };
+    let mut task = Task::regression(2);
+    if let Task::Regression { mean, .. } = &mut task {
+        *mean = vec![1e300; 2];
+    }
+    let settings = serde_json::json!({"kind": "gru", "units": 5});
+    let model = predictor(settings, InputSpec::new(shape), task);
+    let whole = model.outputs(Sample::Values(&[0.5]));
+    assert!(matches!(whole, Err(ModelError::NonFiniteOutput)));
+    let batch = model.outputs_batch(&[Sample::Values(&[0.5])]);
+    assert!(matches!(batch, Err(ModelError::NonFiniteOutput)));
+    let (mut state, mut out) = (vec![0.25; 5], [7.0; 2]);
+    let step = model.stepper().unwrap().step(&[0.5], &mut state, &mut out);
+    assert!(matches!(step, Err(ModelError::NonFiniteOutput)));
+    assert_eq!((state, out), (vec![0.25; 5], [7.0; 2]));
+}
+
+#[test]
+fn threads_may_share_what_predicts_and_what_steps() {
+    fn shared<T: Send + Sync>() {}
+    shared::<Stepper>();
+    shared::<Predictor>();
+}
+
+/// A model of a user's own: one layer, which counts its steps.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct CountingConfig {}
+
+#[derive(Module, Debug)]
+struct Counting {
+    layer: Linear,
+}
+
+#[derive(Debug)]
+struct CountingStep([f32; 2]);
+
+impl Step for CountingStep {
+    fn inputs(&self) -> usize {
+        1
+    }
+
+    fn outputs(&self) -> usize {
+        1
+    }
+
+    fn initial(&self) -> &[f32] {
+        &[0.0]
+    }
+
+    fn step(&self, input: &[f32], state: &mut [f32], outputs: &mut [f32], _: &mut Vec<f32>) {
+        state[0] += 1.0;
+        outputs[0] = self.0[0] * input[0] + self.0[1];
+    }
+}
+
+impl Model for Counting {
+    fn run(&self, x: Tensor<2>, _: Mode<'_>) -> Result<Tensor<2>, ModelError> {
+        Ok(self.layer.forward(x))
+    }
+
+    fn outline(&self, outline: &mut Outline<'_>) {
+        outline.dense(&self.layer);
+    }
+
+    fn step(&self) -> Result<Option<Box<dyn Step>>, ModelError> {
+        let bias = self.layer.bias.as_ref().unwrap().val();
+        let [weight, bias] = [self.layer.weight.val().into_data(), bias.into_data()]
+            .map(|data| data.try_into_vec::<f32>().unwrap()[0]);
+        Ok(Some(Box::new(CountingStep([weight, bias]))))
+    }
+}
+
+impl ModelSettings for CountingConfig {
+    type Model = Counting;
+    const KIND: &'static str = "counting";
+    const SUMMARY: &'static str = "One layer that counts its steps.";
+
+    fn build(
+        &self,
+        input: &InputShape,
+        outputs: usize,
+        parameters: &mut Parameters<'_>,
+    ) -> Result<Counting, ModelError> {
+        let layer = parameters.linear("layer", [input.len(), outputs], Initialization::Xavier)?;
+        Ok(Counting { layer })
+    }
+}
+
+#[test]
+fn a_model_whose_layers_are_known_can_be_taken_by_steps_as_well() {
+    register::<CountingConfig>().unwrap();
+    let shape = InputShape::Sequence {
+        steps: 1,
+        channels: 1,
+    };
+    let settings = serde_json::json!({"kind": "counting"});
+    let model = predictor(settings, InputSpec::new(shape), Task::regression(1));
+    let found = stepped(&model.stepper().unwrap(), &[0.5]);
+    let whole = model.outputs(Sample::Values(&[0.5])).unwrap();
+    assert_near(&found, &whole, "counting");
 }

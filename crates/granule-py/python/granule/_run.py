@@ -60,7 +60,8 @@ class Run:
 
     @property
     def model(self) -> Model:
-        """The model; of a run that was stopped that of its last checkpoint."""
+        """The model, on the CPU (:func:`load` of :attr:`dir` takes another device); of a run that was stopped that of its
+        last checkpoint."""
         if self._model is None:
             path = self.outcome["model_path"] or self.outcome.get("checkpoint")
             if path is None:

@@ -99,6 +99,12 @@ impl RunConfig {
         stack(&mut defaults, &mut merged, &kinds, [file, &settings.table])
             .map_err(|error| syntax(format!("{error}; {}", error.has)))?;
         for path in &settings.cleared {
+            #[cfg(feature = "schema")]
+            if let Some(fault) = (crate::schema::Schema::of_runs().unknown(&merged, path))
+                .map_err(|error| syntax(format!("{error}; {}", error.has)))?
+            {
+                return Err(syntax(fault));
+            }
             clear(&mut merged, path, &defaults);
         }
         let mut config = read::<Self>(&merged)?;
@@ -241,6 +247,15 @@ mod tests {
         ] {
             let error = described("", settings, &[]).unwrap_err().to_string();
             assert!(error.contains(word), "{error}");
+        }
+        #[cfg(feature = "schema")]
+        for path in [
+            "train.epoch",
+            "nonesuch.key",
+            "train.early_stopping.patienc",
+        ] {
+            let error = described("", "", &[path]).unwrap_err().to_string();
+            assert!(error.contains("unknown key"), "{path}: {error}");
         }
     }
 }

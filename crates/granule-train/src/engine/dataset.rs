@@ -442,7 +442,6 @@ impl Supply for Batches<'_> {
     }
 }
 
-/// The extents of an image.
 /// The histogram of pixels of some images, of as many as a moment is enough for.
 fn intensities(split: &Split, samples: &[usize]) -> Vec<u64> {
     const MOST: usize = 1 << 23;
@@ -463,6 +462,7 @@ fn intensities(split: &Split, samples: &[usize]) -> Vec<u64> {
     counts
 }
 
+/// The extents of an image.
 pub(super) fn image(shape: &InputShape) -> Option<(usize, usize, usize)> {
     match *shape {
         InputShape::Image {

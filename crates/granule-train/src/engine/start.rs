@@ -74,9 +74,7 @@ impl Start {
             before: Before {
                 parent: Some(Box::new(Parent {
                     file: place.file.display().to_string(),
-                    optimizer: false,
-                    epochs: 0,
-                    provenance: model.provenance,
+                    ..Parent::of(model.provenance)
                 })),
                 ..Before::default()
             },
@@ -114,7 +112,7 @@ impl Start {
                 file: file.display().to_string(),
                 optimizer: true,
                 epochs: progress.before.epochs + epochs,
-                provenance: model.provenance,
+                ..Parent::of(model.provenance)
             })),
         };
         Ok(Self {

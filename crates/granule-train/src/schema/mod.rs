@@ -19,6 +19,7 @@ mod node;
 mod text;
 mod unit;
 
+use granule_io::table::{NoElement, address, by_index, is_within, merge};
 use granule_simulate::ExperimentConfig;
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::Value;
@@ -74,6 +75,27 @@ impl Schema {
     /// What is wrong with the form of a configuration, if anything is.
     pub fn fault(&self, table: &toml::Table) -> Option<Fault> {
         fault::first(&self.root(), table)
+    }
+
+    /// What is wrong with a path that is to be taken back in `table`: there is no such key.
+    ///
+    /// # Errors
+    /// [`NoElement`] for an index or a name that a list does not have.
+    pub fn unknown(&self, table: &toml::Table, path: &str) -> Result<Option<Fault>, NoElement> {
+        // One that is unset by default shows only when it is tried.
+        let (parents, last) = path.rsplit_once('.').unwrap_or(("", path));
+        let mut probe = toml::Table::from_iter([(last.to_owned(), "".into())]);
+        for key in parents.rsplit('.').filter(|key| !key.is_empty()) {
+            probe = toml::Table::from_iter([(key.to_owned(), probe.into())]);
+        }
+        address(table, &mut probe)?;
+        let mut tried = table.clone();
+        merge(&mut tried, &probe);
+        let path = by_index(table, path);
+        let fault = self.fault(&tried);
+        Ok(fault.filter(|fault| {
+            is_within(&path, &fault.path) && matches!(fault.wrong, Wrong::Unknown { .. })
+        }))
     }
 
     /// Every key of every kind. An element of a list is `N`, a name that the user gives `NAME`.
