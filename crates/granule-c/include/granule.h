@@ -54,6 +54,10 @@ typedef enum granule_status {
    A fault of this library.
    */
   GRANULE_PANIC = 8,
+  /*
+   What is written lies over what is read, or over something else that is written.
+   */
+  GRANULE_OVERLAP = 9,
 } granule_status;
 
 /*
@@ -165,8 +169,8 @@ const char *granule_class_name(const struct granule_model *model, size_t index);
 
 /*
  Answers `samples` samples of pixels from 0 to 255 (channel, row, column), one after the other in `pixels`, whose length
- is `len`: for each, granule_output_len values into `out`, whose length is `out_len`. Of a classifier they are
- probabilities.
+ is `len`: for each, granule_output_len values into `out`, whose length is `out_len` and which lies elsewhere. Of a
+ classifier they are probabilities.
 
  # Safety
 
@@ -232,7 +236,8 @@ enum granule_status granule_initial_state(const struct granule_model *model, flo
 /*
  Takes a state one step on under an input of granule_step_input_len values, and writes what the model gives after it:
  real values on their own scale, logits of a classifier. The state belongs to the caller; a step that fails leaves it as
- it was. After the first step of a thread it asks for no memory.
+ it was. After the first step of a thread it asks for no memory; where a step is work for several threads, their queue may.
+ Input, state and out are three places that do not overlap.
 
  # Safety
 
