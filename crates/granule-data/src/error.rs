@@ -133,6 +133,17 @@ pub enum DataError {
         /// What is there.
         reason: String,
     },
+    /// A pickle asks for something that is no data, which would be run by what reads it.
+    #[error(
+        "{}: refused: it asks for {global}, which is code to be run or an object of Python; a data set is arrays, lists and texts",
+        path.display()
+    )]
+    Code {
+        /// The file, or `archive!member`.
+        path: PathBuf,
+        /// Module and name of what it asks for.
+        global: String,
+    },
     /// An archive holds something that must not be unpacked: an absolute path, `..`, a link.
     #[error("{}: refused member {member:?}: {reason}", path.display())]
     UnsafeArchive {

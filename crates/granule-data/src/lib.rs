@@ -33,6 +33,7 @@ mod load;
 mod moments;
 mod normalization;
 pub mod numbers;
+pub mod pickle;
 pub mod preview;
 mod progress;
 mod reading;

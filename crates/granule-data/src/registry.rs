@@ -2,7 +2,8 @@
 //!
 //! A set lies in a folder of its own, `DIR/mnist/`, under the published file names. A file may also lie there
 //! unpacked: the members listed in [`PublishedFile::unpacked`] together stand for it, and go before it. Members of an
-//! archive may lie in the folder of the archive or directly in that of the set, and `train-images.idx3-ubyte` is
+//! archive may lie in the folder of the archive or directly in that of the set, CIFAR's archives for Python stand for the
+//! binary ones where these are not there, and `train-images.idx3-ubyte` is
 //! another spelling of `train-images-idx3-ubyte`. [`verify`] reports on the files that are read.
 
 use std::io::{self, Read};
@@ -46,6 +47,8 @@ pub struct PublishedFile {
     pub mirrors: &'static [&'static str],
     /// The files it unpacks to, as far as they are read.
     pub unpacked: &'static [UnpackedFile],
+    /// The same content for Python, in pickles, which is read where this file is not there.
+    pub for_python: Option<&'static Self>,
 }
 
 /// One member of a published archive.
@@ -83,19 +86,15 @@ impl Published {
             return Ok(());
         }
         let names: Vec<_> = missing.iter().flat_map(|file| file.absent(dir)).collect();
-        let python = missing.iter().find_map(|file| file.python_version(dir));
         let (them, these) = match names.as_slice() {
             [_] => ("it", "this name"),
             _ => ("them", "these names"),
         };
-        let first = python.map_or_else(String::new, |name| {
-            format!("{name} is the version for Python, the binary version is read; ")
-        });
         Err(DataError::Missing {
             path: dir.to_path_buf(),
             what: names,
             hint: format!(
-                "{first}fetch {them} with `granule data fetch {}` on a machine with a network, or place {them} there under \
+                "fetch {them} with `granule data fetch {}` on a machine with a network, or place {them} there under \
                  {these}, or name another folder with --data-dir or GRANULE_DATA_DIR ({})",
                 self.name, self.source
             ),
@@ -117,30 +116,17 @@ impl PublishedFile {
                 .map(|respell| dir.join(respell(member.path)));
             paths.any(|path| path.is_file())
         };
-        let (there, absent): (Vec<&UnpackedFile>, Vec<&UnpackedFile>) =
-            self.unpacked.iter().partition(is_there);
-        if there.is_empty() || absent.is_empty() {
-            vec![self.name.to_owned()]
-        } else {
-            absent.iter().map(|member| member.path.to_owned()).collect()
-        }
-    }
-
-    /// The version of an archive for Python that is there instead.
-    fn python_version(&self, dir: &Path) -> Option<String> {
-        let archive = self.name.replace("-binary", "-python");
-        let folder = if self.name.starts_with("cifar-100") {
-            "cifar-100-python"
-        } else {
-            "cifar-10-batches-py"
+        let incomplete = |file: &Self| {
+            let (there, absent): (Vec<&UnpackedFile>, Vec<&UnpackedFile>) =
+                file.unpacked.iter().partition(is_there);
+            (!there.is_empty() && !absent.is_empty()).then(|| {
+                let absent = absent.iter().map(|member| member.path.to_owned());
+                absent.collect::<Vec<String>>()
+            })
         };
-        let names = [archive.as_str(), folder];
-        let found = names
-            .into_iter()
-            .find(|name| *name != self.name && dir.join(name).exists());
-        found
-            .filter(|_| self.name.contains("-binary"))
-            .map(str::to_owned)
+        incomplete(self)
+            .or_else(|| incomplete(self.for_python?))
+            .unwrap_or_else(|| vec![self.name.to_owned()])
     }
 
     /// The files in `dir` that are read for this one; `None` when it is there in no form.
@@ -167,6 +153,7 @@ impl PublishedFile {
             files
                 .find(|file| file.path.is_file())
                 .map(Located::AsPublished)
+                .or_else(|| self.for_python?.locate(dir))
         })
     }
 }
@@ -402,7 +389,8 @@ mod tests {
         let is_sha256 = |text: &str| {
             text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
         };
-        for file in all().iter().flat_map(|set| set.files) {
+        let files = all().iter().flat_map(|set| set.files);
+        for file in files.flat_map(|file| std::iter::once(file).chain(file.for_python)) {
             assert!(is_sha256(file.sha256), "{}", file.name);
             // What comes first is tried first.
             let first = file.mirrors.first();
@@ -439,6 +427,7 @@ mod tests {
             sha256: "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
             mirrors: &[],
             unpacked: &[HELLO],
+            for_python: None,
         }],
     };
 
@@ -488,6 +477,12 @@ mod tests {
                 &["cifar-100-binary/train.bin", "cifar-100-binary/test.bin"],
             ),
             ("cifar-100", &["cifar-100-binary.tar.gz"]),
+            ("cifar-100", &["cifar-100-python.tar.gz"]),
+            ("cifar-100", &["train", "test"]),
+            (
+                "cifar-100",
+                &["cifar-100-python/train", "cifar-100-python/test"],
+            ),
         ] {
             let dir = tempfile::tempdir().unwrap();
             let set = find(set).unwrap();

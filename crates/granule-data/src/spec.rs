@@ -14,7 +14,7 @@ use crate::DataError;
 /// | --- | --- |
 /// | `synthetic-digits` | 28×28 digits drawn by code; needs no file |
 /// | `mnist`, `fashion-mnist` | IDX files in `DIR/mnist/`, `DIR/fashion-mnist/` |
-/// | `cifar-10`, `cifar-100` | binary version in `DIR/cifar-10/`, `DIR/cifar-100/` |
+/// | `cifar-10`, `cifar-100` | the binary version, else that for Python, in `DIR/cifar-10/`, `DIR/cifar-100/` |
 /// | `folder:DIR` | one sub-folder of PNG or JPEG images per class |
 /// | `idx:DIR`, `idx:DIR/BEGINNING` | the IDX files of a folder, or those whose names begin so: EMNIST, QMNIST, KMNIST |
 /// | `arrays:FILE.npz`, `arrays:X.npy,Y.npy` | NumPy arrays |

@@ -306,6 +306,7 @@ mod tests {
             sha256: "",
             mirrors: &[],
             unpacked: &[],
+            for_python: None,
         };
         let download = Download {
             file: &file,

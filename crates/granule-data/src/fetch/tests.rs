@@ -164,6 +164,7 @@ fn published(mirrors: &[&'static str]) -> Published {
         sha256: hexadecimal(&hash.finalize()).leak(),
         mirrors: mirrors.to_vec().leak(),
         unpacked: &[],
+        for_python: None,
     };
     Published {
         name: "set",

@@ -23,6 +23,7 @@ macro_rules! mnist {
                 size: $plain,
                 sha256: Some($plain_sha256),
             }],
+            for_python: None,
         }
     };
 }
@@ -47,6 +48,7 @@ macro_rules! fashion {
                 size: $plain,
                 sha256: None,
             }],
+            for_python: None,
         }
     };
 }
@@ -165,6 +167,21 @@ pub(super) static ALL: [Published; 4] = [
                     "8e2eb146ae340b09e24670f29cabc6326dba54da8789dab6768acf480273f65b",
                 ),
             ],
+            for_python: Some(&PublishedFile {
+                name: "cifar-10-python.tar.gz",
+                size: 170_498_071,
+                sha256: "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce",
+                mirrors: &["https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"],
+                unpacked: &[
+                    pickled("cifar-10-batches-py/data_batch_1", 31_035_704),
+                    pickled("cifar-10-batches-py/data_batch_2", 31_035_320),
+                    pickled("cifar-10-batches-py/data_batch_3", 31_035_999),
+                    pickled("cifar-10-batches-py/data_batch_4", 31_035_696),
+                    pickled("cifar-10-batches-py/data_batch_5", 31_035_623),
+                    pickled("cifar-10-batches-py/test_batch", 31_035_526),
+                ],
+                for_python: None,
+            }),
         }],
     },
     Published {
@@ -189,6 +206,17 @@ pub(super) static ALL: [Published; 4] = [
                     "d8b1e6b7b3bee4020055f0699b111f60b1af1e262aeb93a0b659061746f8224a",
                 ),
             ],
+            for_python: Some(&PublishedFile {
+                name: "cifar-100-python.tar.gz",
+                size: 169_001_437,
+                sha256: "85cd44d02ba6437773c5bbd22e183051d648de2e7d6b014e1ef29b855ba677a7",
+                mirrors: &["https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz"],
+                unpacked: &[
+                    pickled("cifar-100-python/train", 155_249_918),
+                    pickled("cifar-100-python/test", 31_049_908),
+                ],
+                for_python: None,
+            }),
         }],
     },
 ];
@@ -198,5 +226,13 @@ const fn batch(path: &'static str, size: u64, sha256: &'static str) -> UnpackedF
         path,
         size,
         sha256: Some(sha256),
+    }
+}
+
+const fn pickled(path: &'static str, size: u64) -> UnpackedFile {
+    UnpackedFile {
+        path,
+        size,
+        sha256: None,
     }
 }

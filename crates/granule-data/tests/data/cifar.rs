@@ -423,6 +423,20 @@ proptest! {
     }
 
     #[test]
+    fn damaged_pickles_never_panic(damage in damage(), member in 0usize..7) {
+        let dir = tempfile::tempdir().unwrap();
+        let mut members = pickled_members();
+        damage.apply(&mut members[member].1);
+        let bytes = gz(&archive(&members));
+        write(dir.path().join("cifar-10/cifar-10-python.tar.gz"), &bytes);
+        let (result, held) = peak(|| load_from(&DatasetSpec::Cifar10, dir.path()));
+        prop_assert!(held < cap(bytes.len()), "{held} bytes were held");
+        if let Ok(set) = result {
+            prop_assert!(set.train.len() > 4 && !set.test.is_empty());
+        }
+    }
+
+    #[test]
     fn damaged_headers_never_panic(
         at in 0usize..512,
         value: u8,
@@ -456,12 +470,151 @@ fn what_is_missing_is_named() {
     assert!(!error.contains("tar.gz is not here"), "{error}");
 
     let dir = tempfile::tempdir().unwrap();
-    write(dir.path().join("cifar-10/cifar-10-python.tar.gz"), b"");
+    for (name, bytes) in pickled_members() {
+        if !name.ends_with("data_batch_4") {
+            write(dir.path().join("cifar-10").join(name), &bytes);
+        }
+    }
     let error = load_from(&DatasetSpec::Cifar10, dir.path())
         .unwrap_err()
         .to_string();
     assert!(
-        error.contains("cifar-10-python.tar.gz is the version for Python"),
+        error.contains("cifar-10-batches-py/data_batch_4 is not here"),
         "{error}"
     );
+}
+
+/// A text as Python 2 pickles it.
+fn text(text: &str) -> Vec<u8> {
+    [&[b'U', text.len() as u8], text.as_bytes()].concat()
+}
+
+/// A batch as Python 2 pickled it: labels and the pixels of as many images.
+fn pickled(key: &str, labels: &[u8], pixels: &[u8]) -> Vec<u8> {
+    let mut bytes = b"\x80\x02}q\x01(".to_vec();
+    bytes.extend([text("batch_label"), text("batch 1 of 5")].concat());
+    bytes.extend([text(key), b"]q\x04(".to_vec()].concat());
+    bytes.extend(labels.iter().flat_map(|&label| [b'K', label]));
+    bytes.extend([&b"e"[..], &text("data")].concat());
+    bytes.extend(b"cnumpy.core.multiarray\n_reconstruct\nq\x08cnumpy\nndarray\nq\tK\x00\x85q\n");
+    bytes.extend([text("b"), b"q\x0b\x87q\x0cRq\r(K\x01K".to_vec()].concat());
+    bytes.push((pixels.len() / 3072) as u8);
+    bytes.extend(b"M\x00\x0c\x86q\x0ecnumpy\ndtype\nq\x0f");
+    bytes.extend([text("u1"), b"K\x00K\x01\x87q\x11Rq\x12(K\x03".to_vec()].concat());
+    bytes.extend(text("|"));
+    bytes.extend(b"NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tq\x14b\x89T");
+    bytes.extend((pixels.len() as u32).to_le_bytes());
+    bytes.extend(pixels);
+    bytes.extend(b"q\x15tq\x16bu.");
+    bytes
+}
+
+/// A list of texts under a key, pickled.
+fn pickled_names(key: &str, names: &[&str]) -> Vec<u8> {
+    let names: Vec<u8> = names.iter().flat_map(|name| text(name)).collect();
+    [&b"\x80\x02}("[..], &text(key), b"](", &names, b"eu."].concat()
+}
+
+/// The samples of `members`, as the version for Python has them.
+fn pickled_members() -> Vec<(String, Vec<u8>)> {
+    let samples = members([1, 2, 3, 4, 5]).into_iter();
+    let mut pickled: Vec<(String, Vec<u8>)> = samples
+        .map(|(name, bytes)| {
+            let name = name.replace("-bin/", "-py/").replace(".bin", "");
+            let (labels, pixels): (Vec<u8>, Vec<&[u8]>) = bytes
+                .chunks_exact(3073)
+                .map(|record| (record[0], &record[1..]))
+                .unzip();
+            (name, pickled("labels", &labels, &pixels.concat()))
+        })
+        .collect();
+    let names = pickled_names("label_names", &NAMES);
+    pickled.push(("cifar-10-batches-py/batches.meta".to_owned(), names));
+    pickled
+}
+
+#[test]
+fn the_version_for_python_is_read_where_the_binary_one_is_not() {
+    let binary = load_archive(&gz(&archive(&members([1, 2, 3, 4, 5])))).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    write(
+        dir.path().join("cifar-10/cifar-10-python.tar.gz"),
+        &gz(&archive(&pickled_members())),
+    );
+    let packed = load_from(&DatasetSpec::Cifar10, dir.path()).unwrap();
+    in_order(&packed);
+    assert_eq!(packed.fingerprint, binary.fingerprint);
+    assert_eq!(about_files(&packed).len(), 1, "{:?}", packed.warnings);
+    // The binary version goes first.
+    write(dir.path().join(ARCHIVE), &gz(&archive(&[])));
+    let error = load_from(&DatasetSpec::Cifar10, dir.path()).unwrap_err();
+    let said = "no member data_batch_1.bin";
+    assert!(error.to_string().contains(said), "{error}");
+
+    for folder in ["cifar-10/cifar-10-batches-py", "cifar-10"] {
+        let dir = tempfile::tempdir().unwrap();
+        let load = || load_from(&DatasetSpec::Cifar10, dir.path()).unwrap();
+        for (name, bytes) in pickled_members() {
+            let name = name.rsplit('/').next().unwrap();
+            write(dir.path().join(folder).join(name), &bytes);
+        }
+        assert!(granule_data::registry::list(dir.path())[3].present);
+        let set = load();
+        assert_eq!(set.fingerprint, binary.fingerprint);
+        assert_eq!(about_files(&set).len(), 6, "{:?}", set.warnings);
+        let own = pickled_names("label_names", &["only", "two"]);
+        write(dir.path().join(folder).join("batches.meta"), &own);
+        let warnings = load().warnings;
+        assert!(
+            warnings.iter().any(|text| text.contains("names 2 classes")),
+            "{warnings:?}"
+        );
+    }
+}
+
+#[test]
+fn fine_labels_of_cifar_100_for_python() {
+    let pixels = [9; 2 * 3072];
+    let pickled = |labels: &[u8]| pickled("fine_labels", labels, &pixels);
+    let load = |train: &[u8], test: &[u8], names: &[u8]| {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("cifar-100/cifar-100-python");
+        for (name, bytes) in [("train", train), ("test", test), ("meta", names)] {
+            write(folder.join(name), bytes);
+        }
+        load_from(&DatasetSpec::Cifar100, dir.path())
+    };
+    let names: Vec<String> = (0..100).map(|class| format!("class {class}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let names = pickled_names("fine_label_names", &names);
+    let set = load(&pickled(&[99, 3]), &pickled(&[50, 0]), &names).unwrap();
+    assert_eq!(
+        (set.train.class(0), set.train.class(1), set.test.class(0)),
+        (Some(99), Some(3), Some(50))
+    );
+    assert_eq!(set.classes[99], "class 99");
+    for (train, said) in [
+        (pickled(&[99, 100]), "label 100"),
+        (pickled(&[99]), "2 images and 1 label"),
+        (crate::cifar::pickled("fine_labels", &[], &[]), "no images"),
+        (b"\x80\x02cos\nsystem\n.".to_vec(), "os.system"),
+        (Vec::new(), "cut off"),
+    ] {
+        let error = load(&train, &pickled(&[0, 1]), &names).unwrap_err();
+        let error = error.to_string();
+        assert!(error.contains(said), "{said}: {error}");
+        assert!(error.contains("cifar-100-python/train"), "{error}");
+    }
+}
+
+#[test]
+fn members_without_their_bytes_allocate_nothing() {
+    let mut bytes = tar_header("cifar-10-batches-py/data_batch_1", b'0', 1 << 29);
+    bytes.extend(&pickled_members()[1].1);
+    let bytes = gz(&bytes);
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path().join("cifar-10/cifar-10-python.tar.gz"), &bytes);
+    let (result, held) = peak(|| load_from(&DatasetSpec::Cifar10, dir.path()));
+    assert!(result.is_err());
+    assert!(held < 4 << 20, "{held} bytes were held");
 }

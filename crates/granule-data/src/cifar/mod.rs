@@ -1,5 +1,7 @@
-//! The binary version of CIFAR-10 and CIFAR-100: records of label bytes and 3×32×32 pixels, in a tar.gz archive or
-//! unpacked.
+//! CIFAR-10 and CIFAR-100, in a tar.gz archive or unpacked: the binary version, records of label bytes and 3×32×32 pixels, or
+//! the version for Python, pickles of an array and a list of labels.
+
+mod pickled;
 
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -19,35 +21,144 @@ const MAX_NAMES: u64 = 1 << 16;
 
 /// The files of one of the two sets.
 pub(crate) struct Layout {
+    /// Files of samples without the `.bin` of the binary version.
     train: &'static [&'static str],
     test: &'static str,
     class_names: &'static str,
     /// Label bytes before the pixels; the last of them is the label.
     label_bytes: usize,
     classes: usize,
+    for_python: ForPython,
+}
+
+/// What else is called what in the version for Python.
+struct ForPython {
+    class_names: &'static str,
+    /// The keys of labels and of the names of classes.
+    labels: &'static str,
+    names: &'static str,
 }
 
 pub(crate) const CIFAR_10: Layout = Layout {
     train: &[
-        "data_batch_1.bin",
-        "data_batch_2.bin",
-        "data_batch_3.bin",
-        "data_batch_4.bin",
-        "data_batch_5.bin",
+        "data_batch_1",
+        "data_batch_2",
+        "data_batch_3",
+        "data_batch_4",
+        "data_batch_5",
     ],
-    test: "test_batch.bin",
+    test: "test_batch",
     class_names: "batches.meta.txt",
     label_bytes: 1,
     classes: 10,
+    for_python: ForPython {
+        class_names: "batches.meta",
+        labels: "labels",
+        names: "label_names",
+    },
 };
 
 pub(crate) const CIFAR_100: Layout = Layout {
-    train: &["train.bin"],
-    test: "test.bin",
+    train: &["train"],
+    test: "test",
     class_names: "fine_label_names.txt",
     label_bytes: 2,
     classes: 100,
+    for_python: ForPython {
+        class_names: "meta",
+        labels: "fine_labels",
+        names: "fine_label_names",
+    },
 };
+
+/// The version that a file is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Version {
+    Binary,
+    Python,
+}
+
+impl Version {
+    /// What the names of its files of samples end with.
+    fn ending(self) -> &'static str {
+        match self {
+            Self::Binary => ".bin",
+            Self::Python => "",
+        }
+    }
+}
+
+/// What a file of a set holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Holds {
+    /// Training samples, by their place among the files of such.
+    Train(usize),
+    Test,
+    ClassNames,
+}
+
+impl Layout {
+    /// What a file of that name holds, and of which version it is.
+    fn file(&self, name: &str) -> Option<(Holds, Version)> {
+        if name == self.class_names {
+            return Some((Holds::ClassNames, Version::Binary));
+        }
+        if name == self.for_python.class_names {
+            return Some((Holds::ClassNames, Version::Python));
+        }
+        let (stem, version) = match name.strip_suffix(Version::Binary.ending()) {
+            Some(stem) => (stem, Version::Binary),
+            None => (name, Version::Python),
+        };
+        let number = self.train.iter().position(|train| *train == stem);
+        let holds = number.map(Holds::Train);
+        let holds = holds.or((stem == self.test).then_some(Holds::Test));
+        Some((holds?, version))
+    }
+
+    fn class_names(&self, version: Version) -> &'static str {
+        match version {
+            Version::Binary => self.class_names,
+            Version::Python => self.for_python.class_names,
+        }
+    }
+
+    /// The label of a sample of a file, if there is such a class.
+    fn label(&self, label: i64, index: usize, path: &Path) -> Result<u16, DataError> {
+        let class = u16::try_from(label).ok();
+        let class = class.filter(|class| usize::from(*class) < self.classes);
+        class.ok_or_else(|| DataError::LabelRange {
+            path: path.to_path_buf(),
+            index,
+            label,
+            classes: self.classes,
+        })
+    }
+
+    /// The class names that a file lists; no more of it is read than they can take.
+    fn read_names(
+        &self,
+        reader: &mut dyn Read,
+        version: Version,
+        path: &Path,
+    ) -> Result<Vec<String>, DataError> {
+        let mut bytes = Vec::new();
+        reader
+            .take(MAX_NAMES)
+            .read_to_end(&mut bytes)
+            .map_err(|error| stream_error(path, error))?;
+        if version == Version::Python {
+            return pickled::File::read(&bytes, path)?.names(self.for_python.names);
+        }
+        let text = String::from_utf8(bytes);
+        let text = text.map_err(|_| DataError::corrupt(path, "the class names are not text"))?;
+        let lines = text.lines().map(str::trim);
+        Ok(lines
+            .filter(|line| !line.is_empty())
+            .map(str::to_owned)
+            .collect())
+    }
+}
 
 /// Where the records are; `Err` holds the name of what is absent.
 pub(crate) fn find(set: &Published, dir: &Path) -> Result<Located, String> {
@@ -148,8 +259,58 @@ impl Records {
         Ok(())
     }
 
-    /// Appends the `size` bytes of records behind `reader`.
+    /// Appends the samples of a file of `size` bytes behind `reader`, of which at most `reserve` are allocated before they
+    /// arrive.
     fn read(
+        &mut self,
+        reader: &mut dyn Read,
+        (size, reserve): (u64, u64),
+        version: Version,
+        layout: &Layout,
+        path: &Path,
+    ) -> Result<(), DataError> {
+        if size > MAX_ARCHIVE {
+            return Err(too_large(path));
+        }
+        let before = self.labels.len();
+        match version {
+            Version::Binary => self.read_records(reader, size, layout, path)?,
+            Version::Python => {
+                let mut bytes = Vec::new();
+                append(reader, &mut bytes, size, reserve, path)?;
+                self.unpickle(&bytes, layout, path)?;
+            }
+        }
+        if self.labels.len() == before {
+            return Err(DataError::Empty {
+                path: path.to_path_buf(),
+                what: "holds no images".into(),
+            });
+        }
+        Ok(())
+    }
+
+    fn unpickle(&mut self, bytes: &[u8], layout: &Layout, path: &Path) -> Result<(), DataError> {
+        let file = pickled::File::read(bytes, path)?;
+        let (pixels, labels) = (file.pixels()?, file.labels(layout.for_python.labels)?);
+        if pixels.len() / PIXELS != labels.len() {
+            let reason = format!(
+                "{} and {} in the pickle: they do not belong together",
+                counted(pixels.len() / PIXELS, "image"),
+                counted(labels.len(), "label")
+            );
+            return Err(DataError::format(path, reason));
+        }
+        self.grow(labels.len(), labels.len(), path)?;
+        for (index, label) in labels.into_iter().enumerate() {
+            self.labels.push(layout.label(label, index, path)?);
+        }
+        self.pixels.extend_from_slice(pixels);
+        Ok(())
+    }
+
+    /// Appends the `size` bytes of records behind `reader`.
+    fn read_records(
         &mut self,
         reader: &mut dyn Read,
         size: u64,
@@ -158,15 +319,6 @@ impl Records {
     ) -> Result<(), DataError> {
         let record = layout.label_bytes + PIXELS;
         let records = usize::try_from(size / record as u64).unwrap_or(usize::MAX);
-        if size == 0 {
-            return Err(DataError::Empty {
-                path: path.to_path_buf(),
-                what: "holds no images".into(),
-            });
-        }
-        if size > MAX_ARCHIVE {
-            return Err(too_large(path));
-        }
         if !size.is_multiple_of(record as u64) {
             let reason = format!(
                 "truncated or trailing bytes: {size} is not a multiple of the {record} bytes of a record"
@@ -184,15 +336,8 @@ impl Records {
             for (offset, bytes) in bytes.chunks_exact(record).enumerate() {
                 let (labels, pixels) = bytes.split_at(layout.label_bytes);
                 let label = labels.last().copied().unwrap_or(0);
-                if usize::from(label) >= layout.classes {
-                    return Err(DataError::LabelRange {
-                        path: path.to_path_buf(),
-                        index: done + offset,
-                        label: i64::from(label),
-                        classes: layout.classes,
-                    });
-                }
-                self.labels.push(u16::from(label));
+                let label = layout.label(label.into(), done + offset, path)?;
+                self.labels.push(label);
                 self.pixels.extend_from_slice(pixels);
             }
             done += count;
@@ -218,31 +363,35 @@ fn read_files(
     let (mut train, mut test) = (0u64, 0u64);
     for file in files {
         let (reader, len) = open(&file.path)?;
-        let is_test = file.path.ends_with(layout.test);
+        let name = file.path.file_name().unwrap_or_default().to_string_lossy();
+        let Some((holds, version)) = layout.file(&name) else {
+            continue;
+        };
+        let is_test = holds == Holds::Test;
         *(if is_test { &mut test } else { &mut train }) += len;
         if train.saturating_add(test) > MAX_ARCHIVE {
             return Err(too_large(&file.path));
         }
-        opened.push((file, reader, len, is_test));
+        opened.push((file, reader, len, is_test, version));
     }
     let mut parts = Parts::default();
-    if let Some(file) = files.first() {
+    if let Some((file, .., version)) = opened.first() {
         parts.train.reserve(train, layout, &file.path)?;
         parts.test.reserve(test, layout, &file.path)?;
-        let path = file.path.with_file_name(layout.class_names);
-        if let Ok((file, _)) = open(&path) {
-            let names = read_names(&mut file.take(MAX_NAMES), &path)?;
+        let path = file.path.with_file_name(layout.class_names(*version));
+        if let Ok((mut file, _)) = open(&path) {
+            let names = layout.read_names(&mut file, *version, &path)?;
             parts.names = Some((path, names));
         }
     }
-    for (file, reader, len, is_test) in opened {
+    for (file, reader, len, is_test, version) in opened {
         let records = if is_test {
             &mut parts.test
         } else {
             &mut parts.train
         };
         let mut reader = Tee::new(reader, file.hashing(len));
-        records.read(&mut reader, len, layout, &file.path)?;
+        records.read(&mut reader, (len, len), version, layout, &file.path)?;
         warnings.extend(file.warning(len, reader.sha256().as_deref()));
     }
     Ok(parts)
@@ -277,6 +426,8 @@ fn read_members(
     let bound = |size: u64| size.min(len.saturating_mul(RESERVE_RATIO));
     // Where the records of each training file lie in `parts.train`, in the order of the archive.
     let mut order: Vec<(usize, usize)> = Vec::new();
+    // Of the names of the files of samples.
+    let mut ending = Version::Binary.ending();
     let mut limited = Limited::new(source, limit);
     let mut archive = Archive::new(&mut limited);
     // Raw entries: long names and extended headers are skipped like other members, not collected in memory.
@@ -294,27 +445,41 @@ fn read_members(
         if !entry.header().entry_type().is_file() {
             continue;
         }
+        let Some((holds, version)) = layout.file(name) else {
+            continue;
+        };
+        let sizes = (size, bound(size));
         let again = || DataError::format(&inside, "the archive holds this member twice");
-        if let Some(number) = layout.train.iter().position(|train| *train == name) {
-            if order.iter().any(|(seen, _)| *seen == number) {
-                return Err(again());
+        match holds {
+            Holds::Train(number) => {
+                if order.iter().any(|(seen, _)| *seen == number) {
+                    return Err(again());
+                }
+                let before = parts.train.labels.len();
+                if order.is_empty() {
+                    let whole = size.saturating_mul(layout.train.len() as u64);
+                    parts.train.reserve(bound(whole), layout, &inside)?;
+                }
+                parts
+                    .train
+                    .read(&mut entry, sizes, version, layout, &inside)?;
+                order.push((number, parts.train.labels.len() - before));
+                ending = version.ending();
             }
-            let before = parts.train.labels.len();
-            if order.is_empty() {
-                let whole = size.saturating_mul(layout.train.len() as u64);
-                parts.train.reserve(bound(whole), layout, &inside)?;
+            Holds::Test => {
+                if !parts.test.labels.is_empty() {
+                    return Err(again());
+                }
+                parts.test.reserve(bound(size), layout, &inside)?;
+                parts
+                    .test
+                    .read(&mut entry, sizes, version, layout, &inside)?;
+                ending = version.ending();
             }
-            parts.train.read(&mut entry, size, layout, &inside)?;
-            order.push((number, parts.train.labels.len() - before));
-        } else if name == layout.test {
-            if !parts.test.labels.is_empty() {
-                return Err(again());
+            Holds::ClassNames => {
+                let names = layout.read_names(&mut entry, version, &inside)?;
+                parts.names = Some((inside, names));
             }
-            parts.test.reserve(bound(size), layout, &inside)?;
-            parts.test.read(&mut entry, size, layout, &inside)?;
-        } else if name == layout.class_names {
-            let names = read_names(&mut entry.take(MAX_NAMES), &inside)?;
-            parts.names = Some((inside, names));
         }
     }
     drain(&mut limited, path)?;
@@ -324,7 +489,7 @@ fn read_members(
         if !here {
             return Err(DataError::format(
                 path,
-                format!("the archive has no member {name}"),
+                format!("the archive has no member {name}{ending}"),
             ));
         }
     }
@@ -377,19 +542,6 @@ fn check_member(member: &str, kind: EntryType, archive: &Path) -> Result<(), Dat
         EntryType::Char | EntryType::Block | EntryType::Fifo => refused("a device"),
         _ => Ok(()),
     }
-}
-
-fn read_names(reader: &mut dyn Read, path: &Path) -> Result<Vec<String>, DataError> {
-    let mut text = String::new();
-    reader
-        .read_to_string(&mut text)
-        .map_err(|error| stream_error(path, error))?;
-    Ok(text
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty())
-        .map(str::to_string)
-        .collect())
 }
 
 /// Reads the rest, so that the checksums cover the whole file.
