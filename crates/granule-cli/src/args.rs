@@ -177,11 +177,13 @@ pub struct DataSource {
 pub struct Train {
     /// mlp, lenet, cnn, resnet, rate, gru, lstm, wilson-cowan or sequential; or a preset, as
     /// `granule presets` lists them, such as decode-kinematics; or a TOML file
-    /// with a whole configuration [default: mlp; for folder:DIR a small cnn]
+    /// with a whole configuration [default: mlp; for folder:DIR and
+    /// parquet:PATH a small cnn]
     #[arg(value_name = "MODEL|PRESET|CONFIG.toml", value_parser = name_or_path)]
     pub what: Option<String>,
 
-    /// synthetic-digits, mnist, fashion-mnist, cifar-10, cifar-100, folder:DIR, idx:DIR, arrays:FILE or recording:PATH
+    /// synthetic-digits, mnist, fashion-mnist, cifar-10, cifar-100, folder:DIR, parquet:PATH, idx:DIR,
+    /// arrays:FILE or recording:PATH
     /// [default: synthetic-digits]
     #[arg(long, value_name = "NAME", help_heading = "Data")]
     pub dataset: Option<DatasetSpec>,

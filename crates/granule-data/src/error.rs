@@ -144,6 +144,19 @@ pub enum DataError {
         /// Module and name of what it asks for.
         global: String,
     },
+    /// A column of a Parquet file is stored in a way that is not read.
+    #[error(
+        "{0}: the column {column} is stored {how}, which is not read; `python3 -c \"import pyarrow.parquet as p; \
+         p.write_table(p.read_table('{0}'), 'NEW.parquet', compression='snappy')\"` writes one that is", path.display()
+    )]
+    Stored {
+        /// The file.
+        path: PathBuf,
+        /// The column.
+        column: String,
+        /// The compression or the encoding: "compressed with Zstandard".
+        how: String,
+    },
     /// An archive holds something that must not be unpacked: an absolute path, `..`, a link.
     #[error("{}: refused member {member:?}: {reason}", path.display())]
     UnsafeArchive {
@@ -175,7 +188,7 @@ pub enum DataError {
         /// Height, width, channels expected.
         expected: (usize, usize, usize),
     },
-    /// The images of a folder are not all of one size.
+    /// The images of a folder or of Parquet files are not all of one size.
     #[error("{}: {}×{} pixels, {} has {}×{}; bring all to one size: data.size = 64 (--set data.size=64) does, \
              by data.resize = \"stretch\", \"crop\" or \"pad\"",
         path.display(), found.0, found.1, other.display(), expected.0, expected.1)]

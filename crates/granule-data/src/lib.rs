@@ -33,6 +33,7 @@ mod load;
 mod moments;
 mod normalization;
 pub mod numbers;
+mod parquet;
 pub mod pickle;
 pub mod preview;
 mod progress;

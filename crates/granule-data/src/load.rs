@@ -13,7 +13,7 @@ use crate::{
     DataError, Dataset, DatasetSpec, DecodingConfig, ImageOptions, Normalization, Progress, Shape,
     Silent,
 };
-use crate::{arrays, cifar, constants, decoding, folder, idx, idx_set, shared, synthetic};
+use crate::{arrays, cifar, constants, decoding, folder, idx, idx_set, parquet, shared, synthetic};
 
 /// Where to look for a data set and how to divide it.
 #[derive(Clone, Default)]
@@ -24,7 +24,7 @@ pub struct LoadOptions<'a> {
     pub offline: bool,
     /// Seed of the synthetic set and of random divisions into train and test.
     pub seed: u64,
-    /// How the files of an image folder become samples.
+    /// How the encoded images of a folder or of Parquet files become samples.
     pub images: ImageOptions,
     /// How arrays and IDX files are read.
     pub arrays: ArrayOptions,
@@ -70,6 +70,9 @@ pub fn load(spec: &DatasetSpec, options: &LoadOptions<'_>) -> Result<Dataset, Da
         DatasetSpec::Folder(dir) => {
             folder::load(&expand(dir), division, &options.images, progress)?
         }
+        DatasetSpec::Parquet(path) => {
+            parquet::load(&expand(path), division, &options.images, progress)?
+        }
         DatasetSpec::Idx(path) => idx_set::load(&expand(path), division, &options.arrays)?,
         DatasetSpec::Arrays { x, y } => {
             let y = y.as_deref().map(expand);
@@ -106,7 +109,10 @@ pub fn load(spec: &DatasetSpec, options: &LoadOptions<'_>) -> Result<Dataset, Da
     dataset.warnings.extend(tiny(dataset.train.shape()));
     let own = matches!(
         spec,
-        DatasetSpec::Folder(_) | DatasetSpec::Arrays { .. } | DatasetSpec::Idx(_)
+        DatasetSpec::Folder(_)
+            | DatasetSpec::Parquet(_)
+            | DatasetSpec::Arrays { .. }
+            | DatasetSpec::Idx(_)
     );
     if own && !options.scored {
         dataset.warnings.extend(shared::told(&dataset)?);

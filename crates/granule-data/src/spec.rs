@@ -16,6 +16,7 @@ use crate::DataError;
 /// | `mnist`, `fashion-mnist` | IDX files in `DIR/mnist/`, `DIR/fashion-mnist/` |
 /// | `cifar-10`, `cifar-100` | the binary version, else that for Python, in `DIR/cifar-10/`, `DIR/cifar-100/` |
 /// | `folder:DIR` | one sub-folder of PNG or JPEG images per class |
+/// | `parquet:FILE`, `parquet:DIR` | encoded images and labels, as Hugging Face publishes them |
 /// | `idx:DIR`, `idx:DIR/BEGINNING` | the IDX files of a folder, or those whose names begin so: EMNIST, QMNIST, KMNIST |
 /// | `arrays:FILE.npz`, `arrays:X.npy,Y.npy` | NumPy arrays |
 /// | `recording:DIR`, `recording:FILE` | a signal over time and what is decoded from it, arrays of a folder or of an `.npz`, MATLAB, HDF5, NWB, NIfTI or CSV file |
@@ -35,6 +36,8 @@ pub enum DatasetSpec {
     Cifar100,
     /// A folder with one sub-folder of images per class, optionally under `train/` and `test/`.
     Folder(PathBuf),
+    /// A Parquet file with columns of images and labels, or a folder of such.
+    Parquet(PathBuf),
     /// A folder of IDX files, or what the names of the files in it begin with.
     Idx(PathBuf),
     /// NumPy arrays.
@@ -70,21 +73,105 @@ impl DatasetSpec {
         }
         names
     };
+}
 
-    /// How a data set of one's own is written.
-    pub const FORMS: [&'static str; 5] = [
-        "folder:DIR",
-        "idx:DIR",
-        "arrays:FILE.npz",
-        "arrays:X.npy,Y.npy",
-        "recording:PATH",
-    ];
+/// A data set of one's own, by how it is written.
+struct Form {
+    /// What stands before the colon.
+    prefix: &'static str,
+    written: &'static [&'static str],
+    /// What it is, in a few words.
+    what: &'static str,
+    /// What the text behind the colon names; `None` where that is nothing.
+    of: fn(&str) -> Option<DatasetSpec>,
+}
+
+static FORMS: [Form; 5] = [
+    Form {
+        prefix: "folder",
+        written: &["folder:DIR"],
+        what: "a sub-folder of images per class",
+        of: |dir| path(dir).map(DatasetSpec::Folder),
+    },
+    Form {
+        prefix: "parquet",
+        written: &["parquet:PATH"],
+        what: "images of Hugging Face",
+        of: |place| path(place).map(DatasetSpec::Parquet),
+    },
+    Form {
+        prefix: "idx",
+        written: &["idx:DIR"],
+        what: "IDX files",
+        of: |dir| path(dir).map(DatasetSpec::Idx),
+    },
+    Form {
+        prefix: "arrays",
+        written: &["arrays:FILE.npz", "arrays:X.npy,Y.npy"],
+        what: "NumPy arrays",
+        of: arrays,
+    },
+    Form {
+        prefix: "recording",
+        written: &["recording:PATH"],
+        what: "a signal over time",
+        of: |place| path(place).map(DatasetSpec::Recording),
+    },
+];
+
+fn path(text: &str) -> Option<PathBuf> {
+    (!text.is_empty()).then(|| text.into())
+}
+
+fn arrays(files: &str) -> Option<DatasetSpec> {
+    let (x, y) = match files.split_once(',') {
+        _ if files.ends_with(".npz") => (files, None),
+        Some((x, y)) if x.ends_with(".npy") && y.ends_with(".npy") => (x, Some(y)),
+        _ => return None,
+    };
+    Some(DatasetSpec::Arrays {
+        x: x.into(),
+        y: y.map(PathBuf::from),
+    })
 }
 
 impl DatasetSpec {
+    /// How data sets of one's own are written.
+    pub fn forms() -> impl Iterator<Item = &'static str> {
+        FORMS.iter().flat_map(|form| form.written).copied()
+    }
+
+    /// As [`forms`](Self::forms), with what they are: `idx:DIR (IDX files)`.
+    pub fn described_forms() -> impl Iterator<Item = String> {
+        let described = |form: &Form| format!("{} ({})", form.written.join(", "), form.what);
+        FORMS.iter().map(described)
+    }
+
+    /// What stands before the colon and the files or folder behind it, of a set that is on this machine.
+    fn placed(&self) -> Option<(&'static str, [Option<&PathBuf>; 2])> {
+        Some(match self {
+            Self::Folder(dir) => ("folder", [Some(dir), None]),
+            Self::Parquet(path) => ("parquet", [Some(path), None]),
+            Self::Idx(path) => ("idx", [Some(path), None]),
+            Self::Arrays { x, y } => ("arrays", [Some(x), y.as_ref()]),
+            Self::Recording(path) => ("recording", [Some(path), None]),
+            _ => return None,
+        })
+    }
+
+    /// Whether it names files or a folder on this machine.
+    pub fn is_placed(&self) -> bool {
+        self.placed().is_some()
+    }
+
     /// Whether it is a set that goes by a name.
     pub fn is_published(&self) -> bool {
         Self::NAMED.iter().any(|(_, named)| named == self)
+    }
+
+    /// Whether its samples are encoded images of one's own, PNG and the like, which may be of any size.
+    pub fn has_encoded_images(&self) -> bool {
+        matches!(self, Self::Folder(_) | Self::Parquet(_))
     }
 
     /// The same set with relative paths as those from a folder.
@@ -92,6 +179,7 @@ impl DatasetSpec {
         let there = |path: PathBuf| folder.join(expand(&path));
         match self {
             Self::Folder(dir) => Self::Folder(there(dir)),
+            Self::Parquet(path) => Self::Parquet(there(path)),
             Self::Idx(path) => Self::Idx(there(path)),
             Self::Recording(path) => Self::Recording(there(path)),
             Self::Arrays { x, y } => Self::Arrays {
@@ -107,18 +195,22 @@ impl DatasetSpec {
 fn form_of(text: &str) -> Option<String> {
     let path = expand(Path::new(text));
     if path.is_dir() {
-        let is_idx =
-            |entry: std::fs::DirEntry| entry.file_name().to_string_lossy().contains("-idx");
-        let mut entries = std::fs::read_dir(&path).ok()?.filter_map(Result::ok);
-        return Some(if entries.any(is_idx) {
-            format!("did you mean idx:{text}?")
-        } else {
-            format!("did you mean folder:{text}?")
+        let entries = std::fs::read_dir(&path).ok()?.filter_map(Result::ok);
+        let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        let forms = names.filter_map(|name| match name {
+            name if name.contains("-idx") => Some("idx"),
+            name if name.ends_with(".parquet") => Some("parquet"),
+            _ => None,
         });
+        let form = forms.min().unwrap_or("folder");
+        return Some(format!("did you mean {form}:{text}?"));
     }
     let ends = |end: &str| text.to_lowercase().ends_with(end);
     if ends(".npz") || text.contains(',') && ends(".npy") {
         return Some(format!("did you mean arrays:{text}?"));
+    }
+    if ends(".parquet") {
+        return Some(format!("did you mean parquet:{text}?"));
     }
     if !path.is_file() {
         let is_path = text.contains(std::path::MAIN_SEPARATOR) || ends(".csv") || ends(".tsv");
@@ -196,50 +288,24 @@ impl FromStr for DatasetSpec {
 
     fn from_str(text: &str) -> Result<Self, DataError> {
         let invalid = |allowed: String| DataError::invalid("dataset", format!("{text:?}"), allowed);
-        if let Some(dir) = text.strip_prefix("folder:") {
-            if dir.is_empty() {
-                return Err(invalid("write folder:DIR".into()));
-            }
-            return Ok(Self::Folder(dir.into()));
-        }
-        if let Some(path) = text.strip_prefix("idx:") {
-            if path.is_empty() {
-                return Err(invalid("write idx:DIR".into()));
-            }
-            return Ok(Self::Idx(path.into()));
-        }
-        if let Some(path) = text.strip_prefix("recording:") {
-            if path.is_empty() {
-                return Err(invalid("write recording:DIR or recording:FILE".into()));
-            }
-            return Ok(Self::Recording(path.into()));
-        }
-        if let Some(files) = text.strip_prefix("arrays:") {
-            return match files.split_once(',') {
-                _ if files.ends_with(".npz") => Ok(Self::Arrays {
-                    x: files.into(),
-                    y: None,
-                }),
-                Some((x, y)) if x.ends_with(".npy") && y.ends_with(".npy") => Ok(Self::Arrays {
-                    x: x.into(),
-                    y: Some(y.into()),
-                }),
-                _ => {
-                    let is_table = [".csv", ".tsv"]
-                        .iter()
-                        .any(|end| files.to_lowercase().ends_with(end));
-                    let path = expand(Path::new(files));
-                    let table = is_table && path.is_file();
-                    let meant = if table {
-                        format!("; {}", of_table(&path))
-                    } else {
-                        String::new()
-                    };
-                    Err(invalid(format!(
-                        "write arrays:FILE.npz or arrays:X.npy,Y.npy{meant}"
-                    )))
-                }
-            };
+        let split = text.split_once(':');
+        let form = split.and_then(|(prefix, rest)| {
+            let mut forms = FORMS.iter();
+            Some((forms.find(|form| form.prefix == prefix)?, rest))
+        });
+        if let Some((form, rest)) = form {
+            return (form.of)(rest).ok_or_else(|| {
+                let is_table = [".csv", ".tsv"]
+                    .iter()
+                    .any(|end| rest.to_lowercase().ends_with(end));
+                let path = expand(Path::new(rest));
+                let meant = if is_table && path.is_file() {
+                    format!("; {}", of_table(&path))
+                } else {
+                    String::new()
+                };
+                invalid(format!("write {}{meant}", form.written.join(" or ")))
+            });
         }
         if let Some(name) = text.strip_prefix("in-memory:") {
             return Ok(Self::InMemory(name.into()));
@@ -258,23 +324,28 @@ impl FromStr for DatasetSpec {
             let between = if meant.ends_with(['?', '.']) { "" } else { ";" };
             format!("{meant}{between} ")
         });
+        let mut known: Vec<&str> = Self::NAMES.into_iter().chain(Self::forms()).collect();
+        let last = known.pop().unwrap_or_default();
         Err(invalid(format!(
-            "{}known are {}, folder:DIR, idx:DIR, arrays:FILE.npz, arrays:X.npy,Y.npy and recording:PATH",
+            "{}known are {} and {last}",
             meant.unwrap_or_default(),
-            Self::NAMES.join(", ")
+            known.join(", ")
         )))
     }
 }
 
 impl fmt::Display for DatasetSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some((prefix, [first, second])) = self.placed() {
+            write!(f, "{prefix}:")?;
+            let paths = first.into_iter().chain(second);
+            return paths.enumerate().try_for_each(|(at, path)| {
+                let between = if at > 0 { "," } else { "" };
+                write!(f, "{between}{}", path.display())
+            });
+        }
         match self {
             Self::InMemory(name) => write!(f, "in-memory:{name}"),
-            Self::Folder(dir) => write!(f, "folder:{}", dir.display()),
-            Self::Idx(path) => write!(f, "idx:{}", path.display()),
-            Self::Recording(path) => write!(f, "recording:{}", path.display()),
-            Self::Arrays { x, y: None } => write!(f, "arrays:{}", x.display()),
-            Self::Arrays { x, y: Some(y) } => write!(f, "arrays:{},{}", x.display(), y.display()),
             named => {
                 let mut all = Self::NAMED.iter();
                 let (name, _) = all.find(|(_, known)| known == named).ok_or(fmt::Error)?;
@@ -305,10 +376,14 @@ impl schemars::JsonSchema for DatasetSpec {
     }
 
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let prefixes: Vec<&str> = FORMS.iter().map(|form| form.prefix).collect();
         schemars::json_schema!({
             "type": "string",
-            "anyOf": [{"enum": Self::NAMES}, {"pattern": "^(folder|idx|arrays|recording):."}],
-            "words": Self::NAMES.iter().copied().chain(Self::FORMS).collect::<Vec<_>>(),
+            "anyOf": [
+                {"enum": Self::NAMES},
+                {"pattern": format!("^({}):.", prefixes.join("|"))},
+            ],
+            "words": Self::NAMES.into_iter().chain(Self::forms()).collect::<Vec<_>>(),
         })
     }
 }
@@ -321,6 +396,7 @@ mod tests {
     fn prints_what_it_parses() {
         for text in DatasetSpec::NAMES.iter().copied().chain([
             "folder:some/dir",
+            "parquet:some/train.parquet",
             "idx:some/dir/emnist-letters",
             "arrays:a.npz",
             "arrays:x,1.npz",
@@ -359,6 +435,7 @@ mod tests {
         for name in [
             "images/cat/a.png",
             "idx/train-images-idx3-ubyte",
+            "hub/train-00000-of-00001.parquet",
             "a.npz",
             "x.npy",
             "t.csv",
@@ -373,6 +450,11 @@ mod tests {
                 format!("did you mean folder:{}?", at("images")),
             ),
             (at("idx"), format!("did you mean idx:{}?", at("idx"))),
+            (at("hub"), format!("did you mean parquet:{}?", at("hub"))),
+            (
+                at("a.parquet"),
+                format!("did you mean parquet:{}?", at("a.parquet")),
+            ),
             (at("a.npz"), format!("did you mean arrays:{}?", at("a.npz"))),
             (
                 at("x.npy"),
@@ -420,6 +502,7 @@ mod tests {
             "",
             "mnits",
             "folder:",
+            "parquet:",
             "idx:",
             "recording:",
             "arrays:",

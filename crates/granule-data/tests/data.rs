@@ -23,6 +23,8 @@ mod memory;
 mod numpy;
 #[path = "data/nwb.rs"]
 mod nwb;
+#[path = "data/parquet.rs"]
+mod parquet;
 #[path = "data/real.rs"]
 mod real;
 #[path = "data/split.rs"]

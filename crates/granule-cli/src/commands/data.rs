@@ -51,9 +51,11 @@ pub fn list(folder: &DataFolder, json: bool) -> anyhow::Result<()> {
     output::line(&output::columns(&rows))?;
     output::line(&format!(
         "\nFolder: {}; `granule data fetch NAME` puts a data set there.\n\
-         Your own: folder:DIR (a sub-folder of images per class), idx:DIR (IDX files), arrays:FILE.npz, arrays:X.npy,Y.npy, \
-         recording:PATH (a signal over time)",
-        dir.display()
+         Your own: {}",
+        dir.display(),
+        DatasetSpec::described_forms()
+            .collect::<Vec<_>>()
+            .join(", ")
     ))
 }
 

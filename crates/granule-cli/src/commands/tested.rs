@@ -194,7 +194,8 @@ fn of_use(
     images: &args::AsImages,
     spec: &DatasetSpec,
 ) -> Result<(), Usage> {
-    let is_folder = matches!(spec, DatasetSpec::Folder(_));
+    let has_images = spec.has_encoded_images();
+    let of_images = "folder:DIR and parquet:PATH";
     let is_arrays = matches!(spec, DatasetSpec::Arrays { .. } | DatasetSpec::Idx(_));
     let flags = [
         (
@@ -209,12 +210,12 @@ fn of_use(
             is_arrays,
             "arrays:… and idx:DIR",
         ),
-        ("--resize", images.resize.is_some(), is_folder, "folder:DIR"),
+        ("--resize", images.resize.is_some(), has_images, of_images),
         (
             "--background",
             images.background.is_some(),
-            is_folder,
-            "folder:DIR",
+            has_images,
+            of_images,
         ),
     ];
     let sets = |key: &str| {
@@ -231,8 +232,8 @@ fn of_use(
         (
             "--set data.truncated",
             sets("data.truncated"),
-            is_folder,
-            "folder:DIR",
+            has_images,
+            of_images,
         ),
     ];
     let flags = flags.into_iter().chain(keys);
@@ -307,15 +308,13 @@ fn trained_on(file: &ModelFile, configured: Option<&DatasetSpec>) -> anyhow::Res
     let refused = |why: &str, hint: String| {
         Usage::new(format!("the model was trained on {name:?}, {why}")).hint(hint)
     };
-    match name.parse() {
+    match name.parse::<DatasetSpec>() {
         // A file that came from elsewhere must not choose what is read here.
-        Ok(DatasetSpec::Folder(_) | DatasetSpec::Arrays { .. } | DatasetSpec::Recording(_)) => {
-            Err(refused(
-                "a place that only the file names",
-                format!("if that is what to test on, say so: --dataset '{name}'"),
-            )
-            .into())
-        }
+        Ok(spec) if spec.is_placed() => Err(refused(
+            "a place that only the file names",
+            format!("if that is what to test on, say so: --dataset '{name}'"),
+        )
+        .into()),
         Ok(spec) => Ok(spec),
         Err(_) => Err(refused(
             "which does not say where the data are",
@@ -342,7 +341,13 @@ mod tests {
         };
         file.provenance.dataset = "mnist".into();
         assert_eq!(trained_on(&file, None).unwrap(), DatasetSpec::Mnist);
-        for place in ["folder:/home/me/private", "arrays:x.npz", "recording:x"] {
+        for place in [
+            "folder:/home/me/private",
+            "parquet:x",
+            "idx:x",
+            "arrays:x.npz",
+            "recording:x",
+        ] {
             file.provenance.dataset = place.into();
             let error = trained_on(&file, None).unwrap_err();
             assert!(error.is::<Usage>(), "{error}");

@@ -8,24 +8,21 @@ use std::path::{Path, PathBuf};
 use granule_io::image::{KINDS, is_left_behind, is_named_as_image};
 use granule_io::words::{counted, first_of, printable};
 
+use super::sample::{Encoded, Sample};
 use crate::DataError;
 use crate::division::{VALIDATION, full, part_begun, part_named};
 use crate::text;
 
-/// An image file and its class.
-pub(super) struct Sample {
-    pub path: PathBuf,
-    pub class: u16,
-}
-
-/// The files of a folder, sorted.
-pub(super) struct Listing {
+/// The images of a set, in their order.
+pub(crate) struct Listing {
     pub classes: Vec<String>,
     pub train: Vec<Sample>,
     /// None where the test part is taken from the training part.
     pub test: Option<Vec<Sample>>,
     /// None where the files have none.
     pub validation: Option<Vec<Sample>>,
+    /// Whether the training part is to be mixed, as those of a class stand together.
+    pub by_class: bool,
     pub notes: Vec<String>,
     pub warnings: Vec<String>,
 }
@@ -110,6 +107,7 @@ impl Listing {
             train,
             test,
             validation,
+            by_class: true,
             notes,
             warnings,
         })
@@ -362,7 +360,10 @@ impl<'a> Part<'a> {
             first = first.or(found.first);
             deeper += found.deeper;
             let of_class = found.images.into_iter();
-            samples.extend(of_class.map(|path| Sample { path, class }));
+            samples.extend(of_class.map(|path| Sample {
+                class,
+                image: Encoded::File(path),
+            }));
         }
         if samples.is_empty() {
             return Err(DataError::Empty {
@@ -406,7 +407,7 @@ fn entries(dir: &Path) -> Result<Vec<PathBuf>, DataError> {
     Ok(paths)
 }
 
-pub(super) fn name(path: &Path) -> String {
+pub(crate) fn name(path: &Path) -> String {
     path.file_name()
         .unwrap_or_default()
         .to_string_lossy()

@@ -2,12 +2,13 @@
 
 mod listing;
 mod options;
+mod sample;
 mod survey;
 
 use std::path::Path;
 
 use granule_io::budget;
-use granule_io::image::{self, Fit, Picture};
+use granule_io::image::{Fit, Picture};
 use granule_io::words::counted;
 
 use crate::division::Division;
@@ -15,8 +16,9 @@ use crate::{
     DataError, Dataset, Features, Normalization, Progress, Shape, Split, Targets, division,
 };
 
-use listing::{Listing, Sample};
+pub(crate) use listing::{Listing, name};
 pub use options::{ImageOptions, Truncated};
+pub(crate) use sample::{Encoded, Sample};
 use survey::Tally;
 
 /// Loads a folder. Images must all be of one size unless the options name one; the set is grey when every image is,
@@ -28,14 +30,29 @@ pub(crate) fn load(
     progress: &dyn Progress,
 ) -> Result<Dataset, DataError> {
     options.validate()?;
+    let listing = Listing::of(dir, division.scored)?;
+    assemble("folder", dir, listing, division, options, progress)
+}
+
+/// The data set `set` of the images of a listing, by the same rules as [`load`].
+pub(crate) fn assemble(
+    set: &str,
+    dir: &Path,
+    listing: Listing,
+    division: Division,
+    options: &ImageOptions,
+    progress: &dyn Progress,
+) -> Result<Dataset, DataError> {
+    options.validate()?;
     let Listing {
         classes,
         mut train,
         mut test,
         mut validation,
+        by_class,
         mut notes,
         warnings,
-    } = Listing::of(dir, division.scored)?;
+    } = listing;
     let mut tally = Tally::default();
     let named = listing::name(dir);
     let others = test.iter().chain(&validation).map(Vec::len).sum::<usize>();
@@ -50,10 +67,11 @@ pub(crate) fn load(
     let labels: Vec<u16> = train.iter().map(|sample| sample.class).collect();
     let mut divided = test.is_none();
     let (train_order, test_order) = match &test {
-        Some(test) => (
+        Some(test) if by_class => (
             division::shuffled(train.len(), division.seed),
             (0..test.len()).collect(),
         ),
+        Some(test) => ((0..train.len()).collect(), (0..test.len()).collect()),
         None => match division.of_classes(&labels, dir)? {
             // One sample of each class cannot be divided, and need not be.
             None => {
@@ -85,7 +103,7 @@ pub(crate) fn load(
     progress.finish();
     let (train, test, validation) = parts?;
     let normalization = Normalization::of(&train);
-    let mut dataset = Dataset::new("folder", classes, normalization, train, test)?;
+    let mut dataset = Dataset::new(set, classes, normalization, train, test)?;
     if let Some(validation) = validation {
         dataset = dataset.with_validation(validation)?;
     }
@@ -141,8 +159,8 @@ fn decode<'a>(
     let mut pixels = budget::with_capacity(shape.len().saturating_mul(count), "pixels")?;
     let mut labels = budget::with_capacity(count, "labels")?;
     for sample in samples {
-        let picture =
-            image::read(&sample.path).and_then(|bytes| Picture::decode(&bytes, options.background));
+        let bytes = sample.bytes();
+        let picture = bytes.and_then(|bytes| Picture::decode(&bytes, options.background));
         progress.advance(1);
         let Some(picture) = tally.allow(sample, picture, options)? else {
             continue;
@@ -150,7 +168,7 @@ fn decode<'a>(
         tally.see(sample, &picture, fit);
         let picture = picture
             .fit(fit)
-            .map_err(|error| DataError::image(&sample.path, error))?;
+            .map_err(|error| DataError::image(&sample.place(), error))?;
         pixels.extend_from_slice(&picture);
         labels.push(sample.class);
     }

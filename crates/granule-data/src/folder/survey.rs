@@ -20,13 +20,13 @@ pub(super) fn form(
     let mut survey = |samples: &mut Vec<Sample>| -> Result<(), DataError> {
         let mut kept = Vec::with_capacity(samples.len());
         for sample in samples.drain(..) {
-            let header = image::read(&sample.path).and_then(|bytes| image::header(&bytes));
+            let header = sample.bytes().and_then(|bytes| image::header(&bytes));
             progress.advance(1);
             let Some(header) = tally.allow(&sample, header, options)? else {
                 continue;
             };
             tally.count(&header);
-            let (path, form) = first.get_or_insert_with(|| (sample.path.clone(), header));
+            let (path, form) = first.get_or_insert_with(|| (sample.place(), header));
             check_size(&sample, &header, (path, form), options)?;
             kept.push(sample);
         }
@@ -64,12 +64,12 @@ fn check_size(
         (Some(Size { height, width }), None) if found != (width, height) => {
             let expected = (width, height);
             Err(DataError::image(
-                &sample.path,
+                &sample.place(),
                 ImageError::Size { found, expected },
             ))
         }
         (None, _) if found != (form.width, form.height) => Err(DataError::ImageSizes {
-            path: sample.path.clone(),
+            path: sample.place(),
             found,
             other: path.to_path_buf(),
             expected: (form.width, form.height),
@@ -98,9 +98,9 @@ struct Files {
 }
 
 impl Files {
-    fn add(&mut self, path: &Path) {
+    fn add(&mut self, sample: &Sample) {
         self.count += 1;
-        self.first.get_or_insert_with(|| path.to_path_buf());
+        self.first.get_or_insert_with(|| sample.place());
     }
 
     /// The sentence of one image or several, with the path of the first one.
@@ -124,10 +124,10 @@ impl Tally {
         match result {
             Ok(value) => Ok(Some(value)),
             Err(ImageError::Truncated { .. }) if options.truncated == Truncated::Skip => {
-                self.truncated.add(&sample.path);
+                self.truncated.add(sample);
                 Ok(None)
             }
-            Err(error) => Err(DataError::image(&sample.path, error)),
+            Err(error) => Err(DataError::image(&sample.place(), error)),
         }
     }
 
@@ -144,7 +144,7 @@ impl Tally {
         if picture.is_transparent() {
             self.transparent += 1;
             if picture.is_blank() {
-                self.blank.add(&sample.path);
+                self.blank.add(sample);
             }
         }
     }

@@ -1,7 +1,5 @@
 //! How long a run is.
 
-use granule_data::DatasetSpec;
-
 use super::{ModelConfig, RunConfig, TrainConfig};
 
 impl RunConfig {
@@ -15,7 +13,7 @@ impl RunConfig {
     /// and on images of folders, where a convolutional network has no more right after 2000 steps than after 500.
     pub fn of_default_length(mut self) -> Self {
         let data = &self.data;
-        let images = matches!(data.dataset, DatasetSpec::Folder(_));
+        let images = data.dataset.has_encoded_images();
         if data.task.is_none() && data.recording.is_none() {
             self.train.min_steps = match self.model.name() {
                 ModelConfig::MULTI_GRANULARITY => None,

@@ -121,17 +121,17 @@ pub struct DataConfig {
     /// time of a single one.
     #[cfg_attr(feature = "schema", schemars(range(min = 0), extend("exclusiveMaximum" = 1)))]
     pub validation: f64,
-    /// Height and width of `folder:` images in pixels, `64` or `[height, width]`, 1 to 4096; absent: all have one size.
+    /// Height and width of `folder:` and `parquet:` images in pixels, `64` or `[height, width]`, 1 to 4096; absent: all have one size.
     pub size: Option<Size>,
-    /// How `folder:` images of another size than `data.size` reach it: `"stretch"` (the default with a size), `"crop"`
+    /// How `folder:` and `parquet:` images of another size than `data.size` reach it: `"stretch"` (the default with a size), `"crop"`
     /// or `"pad"`.
     pub resize: Option<Resize>,
-    /// `"grey"` or `"colour"`, what `folder:` images are read as; absent: grey when all are.
+    /// `"grey"` or `"colour"`, what `folder:` and `parquet:` images are read as; absent: grey when all are.
     pub channels: Option<Channels>,
-    /// What transparent pixels of `folder:` images are laid over: `"white"`, `"black"`, `"grey"` or `"#rrggbb"`. It also
+    /// What transparent pixels of `folder:` and `parquet:` images are laid over: `"white"`, `"black"`, `"grey"` or `"#rrggbb"`. It also
     /// fills up images that are padded.
     pub background: Background,
-    /// `"error"` or `"skip"`, for `folder:` images whose file stops before its end: refuse them, or leave them out and
+    /// `"error"` or `"skip"`, for `folder:` and `parquet:` images whose file stops before its end: refuse them, or leave them out and
     /// say how many.
     pub truncated: Truncated,
     /// The numbers of black and white in arrays of images: `[0, 255]`, `[-1, 1]`. Absent: 0 and 255 for integers, 0 and 1
@@ -501,7 +501,7 @@ impl RunConfig {
                 &[]
             };
             let plain = self.data.images() == ImageOptions::default();
-            let of_folders: &[&str] = if plain && !self.data.is_folder() {
+            let of_folders: &[&str] = if plain && !self.data.is_of_images() {
                 &["data.background", "data.truncated"]
             } else {
                 &[]
@@ -733,10 +733,8 @@ impl DataConfig {
         }
     }
 
-    fn is_folder(&self) -> bool {
-        matches!(self.dataset, DatasetSpec::Folder(_))
-            && self.task.is_none()
-            && self.recording.is_none()
+    fn is_of_images(&self) -> bool {
+        self.dataset.has_encoded_images() && self.task.is_none() && self.recording.is_none()
     }
 
     /// Whether numbers and labels may mean several things. What a program has in memory, it has read itself.
@@ -827,9 +825,9 @@ impl DataConfig {
             ),
             ("data.transpose", self.transpose.then(|| "true".to_owned())),
         ];
-        let folders = "unset but for data.dataset = \"folder:DIR\"";
+        let folders = "unset but for data.dataset = \"folder:DIR\" or \"parquet:PATH\"";
         let arrays = "unset but for data.dataset = \"arrays:…\" or \"idx:DIR\"";
-        let of_folders = of_folders.map(|said| (said, self.is_folder(), folders));
+        let of_folders = of_folders.map(|said| (said, self.is_of_images(), folders));
         let of_arrays = of_arrays.map(|said| (said, self.is_of_arrays(), arrays));
         let of_targets = (
             ("data.targets", targets),
