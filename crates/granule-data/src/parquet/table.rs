@@ -198,6 +198,14 @@ impl Table {
             );
             return Err(DataError::corrupt(&self.path, reason));
         }
+        // What is in the file once is read once.
+        let bytes = chunks
+            .iter()
+            .try_fold(0_u64, |sum, chunk| sum.checked_add(chunk.length));
+        if bytes.is_none_or(|bytes| bytes > self.length) {
+            let reason = format!("the column {} is longer than the file", leaf.name());
+            return Err(DataError::corrupt(&self.path, reason));
+        }
         Ok(chunks)
     }
 

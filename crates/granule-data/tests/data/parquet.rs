@@ -119,8 +119,9 @@ struct Sheet {
     /// Rows of a group.
     group: usize,
     features: Option<String>,
-    /// What the footer says there are.
+    /// What the footer says there are, and how long a chunk is.
     rows: Option<i64>,
+    length: Option<i64>,
 }
 
 impl Sheet {
@@ -134,6 +135,7 @@ impl Sheet {
             group: usize::MAX,
             features: None,
             rows: None,
+            length: None,
         }
     }
 
@@ -236,7 +238,7 @@ impl Sheet {
             .int(4, self.codec)
             .int(5, count)
             .int(6, 0)
-            .int(7, (out.len() - start) as i64)
+            .int(7, self.length.unwrap_or((out.len() - start) as i64))
             .int(9, data as i64);
         let metadata = match dictionary {
             Some(start) => metadata.int(11, start as i64),
@@ -489,7 +491,7 @@ fn what_cannot_be_read_is_named() {
         change(&mut sheet);
         refused(&sheet)
     };
-    let cases: [(Change<'_>, &[&str]); 12] = [
+    let cases: [(Change<'_>, &[&str]); 14] = [
         (
             &|sheet| sheet.codec = 6,
             &["column label", "Zstandard", "write_table"],
@@ -535,6 +537,14 @@ fn what_cannot_be_read_is_named() {
             &["1,099,511,627,776 rows"],
         ),
         (&|sheet| sheet.rows = Some(7), &["another number of values"]),
+        (
+            &|sheet| (sheet.group, sheet.length) = (1, Some(1000)),
+            &["the column label is longer than the file"],
+        ),
+        (
+            &|sheet| sheet.length = Some(20),
+            &["column label, from row 0"],
+        ),
     ];
     for (change, parts) in cases {
         let message = with(change);
