@@ -17,6 +17,7 @@ mod limits;
 mod meaning;
 mod pipes;
 mod predict;
+mod probe;
 mod quick_start;
 mod real;
 mod resume;

@@ -15,6 +15,7 @@ use granule::io::path::expand;
 use granule::models::InputShape;
 use granule::simulate::analysis::ANALYSES;
 use granule::train::importance::By;
+use granule::train::probe::PROBES;
 
 use crate::help;
 
@@ -94,6 +95,9 @@ pub enum Command {
     /// Analyse what is simulated: fixed points, bifurcations, chaos, spectra, spikes, connectivity
     #[command(after_long_help = help::analyze())]
     Analyze(Box<Analyze>),
+    /// Look into a network that was trained on a task: choices, activity, tuning, demixed components; ablate and perturb it
+    #[command(after_long_help = help::probe())]
+    Probe(Box<Probe>),
     /// List the ready-made simulations and runs, or print one
     #[command(after_long_help = help::PRESETS)]
     Presets(Presets),
@@ -127,6 +131,7 @@ impl Command {
             Self::Eval(args) => args.json,
             Self::Detect(args) => args.json,
             Self::Importance(args) => args.json,
+            Self::Probe(args) => args.json,
             Self::ReceptiveFields(args) => args.json,
             Self::Predict(args) => args.json,
             Self::Stream(args) => args.json,
@@ -885,6 +890,79 @@ pub struct Analyze {
 
     #[command(flatten)]
     pub simulate: Simulate,
+}
+
+#[derive(Debug, Args)]
+pub struct Probe {
+    /// How to look into it
+    #[arg(value_name = "PROBE", value_parser = probes())]
+    pub probe: String,
+
+    /// A run folder, a .granule file or a checkpoint
+    #[arg(value_name = "RUN|MODEL_FILE", value_parser = path())]
+    pub model: PathBuf,
+
+    /// Test trials to show it [default: about 20 of every condition]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = positive)]
+    pub trials: Option<usize>,
+
+    /// Seed of the trials, and of noise that is added [default: that of the run]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = seed)]
+    pub seed: Option<u64>,
+
+    /// Units that hand nothing on, as in `--ablate units=[[0,10]]` (from the first to the end, which is left out) or
+    /// `--ablate population=inhibitory` (repeatable)
+    #[arg(long, value_name = "WHICH", help_heading = "Interventions")]
+    pub ablate: Vec<String>,
+
+    /// What is added to the input of units, as in `--perturb current=0.5,population=excitatory,period=stimulus` or `--perturb
+    /// noise=0.2,units=[[0,10]]` (repeatable)
+    #[arg(long, value_name = "WHAT", help_heading = "Interventions")]
+    pub perturb: Vec<String>,
+
+    /// Weights between units that are taken away, as in `--lesion from=inhibitory,to=excitatory` or `--lesion from=[[0,10]]`
+    /// (repeatable)
+    #[arg(long, value_name = "WHICH", help_heading = "Interventions")]
+    pub lesion: Vec<String>,
+
+    /// Set what the probe asks for, as in `--with variable=coherence` (repeatable); `granule help probe` lists all settings
+    #[arg(long, value_name = "KEY=VALUE", allow_hyphen_values = true)]
+    pub with: Vec<String>,
+
+    /// Write the first table as .csv, or all tables and arrays as .npz
+    #[arg(long, value_name = "FILE.npz|FILE.csv", help_heading = "Output", value_parser = path())]
+    pub out: Option<PathBuf>,
+
+    /// Draw it
+    #[arg(long, value_name = "FILE.svg|FILE.png", help_heading = "Output", value_parser = path())]
+    pub plot: Option<PathBuf>,
+
+    /// Size of the figure, as in 180x120mm, 7x5in or 960x640 (px, of which 96 make an inch)
+    /// [default: 960x640]
+    #[arg(
+        long,
+        value_name = "WxH[mm|cm|in|px]",
+        help_heading = "Output",
+        requires = "plot"
+    )]
+    pub size: Option<FigureSize>,
+
+    /// Pixels an inch of a figure in .png [default: 96]
+    #[arg(long, value_name = "N", help_heading = "Output", requires = "plot", value_parser = resolution)]
+    pub dpi: Option<f64>,
+
+    /// Print the result as one JSON object
+    #[arg(long, help_heading = "Output")]
+    pub json: bool,
+
+    /// Print the result only, and warnings: no notes, no progress and not what was written
+    #[arg(long, short, help_heading = "Output")]
+    pub quiet: bool,
+}
+
+fn probes() -> PossibleValuesParser {
+    let names = PROBES.iter();
+    PossibleValuesParser::new(names.map(|own| PossibleValue::new(own.name).help(own.summary)))
 }
 
 fn analyses() -> PossibleValuesParser {

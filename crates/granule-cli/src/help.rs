@@ -1,6 +1,8 @@
 //! The long texts below each command's options.
 
 use granule::simulate::analysis::ANALYSES;
+use granule::train::probe::PROBES;
+use serde_json::Value;
 
 pub fn train() -> String {
     format!("{TRAIN_HEAD}\n{DEFAULTS_BY_MODEL}\n{TRAIN_TAIL}")
@@ -345,10 +347,21 @@ Settings, for --with:
 
 /// Every analysis with its settings.
 pub fn analyze() -> String {
-    let mut text = ANALYZE.to_owned();
-    for analysis in ANALYSES {
-        text.push_str(&format!("  {}: {}\n", analysis.name, analysis.summary));
-        let schema = (analysis.schema)();
+    let all = ANALYSES.iter();
+    with_settings(
+        ANALYZE,
+        all.map(|own| (own.name, own.summary, (own.schema)().to_value())),
+    )
+}
+
+/// A text, and names with what they are about and their settings.
+fn with_settings(
+    text: &str,
+    all: impl Iterator<Item = (&'static str, &'static str, Value)>,
+) -> String {
+    let mut text = text.to_owned();
+    for (name, summary, schema) in all {
+        text.push_str(&format!("  {name}: {summary}\n"));
         let properties = schema.get("properties").and_then(|all| all.as_object());
         for (name, own) in properties.into_iter().flatten() {
             let about = own.get("description").and_then(|text| text.as_str());
@@ -357,6 +370,36 @@ pub fn analyze() -> String {
         }
     }
     text
+}
+
+const PROBE: &str = "\
+Examples:
+  granule train rate --task perceptual-decision --run-dir decision
+  granule probe choices decision --ablate units=[[0,20]] --plot choices.svg
+      the score and the psychometric curve, intact and without 20 units
+  granule probe tuning decision --with period=stimulus --out tuning.csv
+  granule probe dpca decision --plot components.svg
+  granule probe activity decision --trials 100 --out activity.npz
+  granule probe choices decision --perturb current=0.5,units=[[0,10]],period=stimulus
+  granule probe choices decision --lesion from=inhibitory,to=excitatory
+
+The network is one of rate, wilson-cowan, gru or lstm, trained on a task; populations are those of a
+network under Dale's law. It runs step by step on the CPU, without its own noise, on the trials of its
+test, or on others by --seed. Current and noise are added to the input of each unit (of a GRU or LSTM to
+that of its new value) during the period; noise is white, in √ms, as that of tasks: a step of dt ms
+gets a normal number of its deviation over √dt. A unit that is ablated hands nothing on; a lesion takes
+the weights between units away, for whole trials.
+
+Settings, for --with:
+";
+
+/// Every probe with its settings.
+pub fn probe() -> String {
+    let all = PROBES.iter();
+    with_settings(
+        PROBE,
+        all.map(|own| (own.name, own.summary, (own.schema)().to_value())),
+    )
 }
 
 pub const SIMULATE: &str = "\

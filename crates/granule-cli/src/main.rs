@@ -247,6 +247,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Compare(args) => commands::compare::run(&args)?,
         Command::Simulate(args) => return commands::simulate::run(&args),
         Command::Analyze(args) => return commands::analyze::run(&args),
+        Command::Probe(args) => return commands::probe::run(&args),
         Command::Presets(args) => commands::presets::run(&args)?,
         Command::Config(args) => commands::config::run(&args)?,
         Command::Completions(args) => commands::completions::run(&args)?,

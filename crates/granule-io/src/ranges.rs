@@ -21,6 +21,19 @@ pub fn check(
     ranges: &[[usize; 2]],
     channels: Option<usize>,
 ) -> Result<(), ConfigError> {
+    check_of(field, ranges, "channel", channels)
+}
+
+/// As [`check`], of things that are called otherwise in the singular, as `unit`.
+///
+/// # Errors
+/// Those of [`check`].
+pub fn check_of(
+    field: impl Into<String>,
+    ranges: &[[usize; 2]],
+    noun: &str,
+    channels: Option<usize>,
+) -> Result<(), ConfigError> {
     let mut at = 0;
     let rise = ranges.iter().all(|&[first, end]| {
         let fits = first >= at && first < end;
@@ -31,11 +44,11 @@ pub fn check(
         return Ok(());
     }
     let there = match channels {
-        Some(channels) => format!("; there are {}", counted(channels, "channel")),
+        Some(channels) => format!("; there are {}", counted(channels, noun)),
         None => String::new(),
     };
     let allowed = format!(
-        "ranges [first, end] of channels, counted from 0 and without the end, one after the other as in [[0, 10], [15, 20]]{there}"
+        "ranges [first, end] of {noun}s, counted from 0 and without the end, one after the other as in [[0, 10], [15, 20]]{there}"
     );
     Err(ConfigError::new(field, format!("{ranges:?}"), allowed))
 }

@@ -76,7 +76,7 @@ pub use sequential::{LayerConfig, Sequential, SequentialConfig};
 pub use settings::ModelSettings;
 pub use sliding::SlidingWindow;
 pub use state::{StateDict, TensorValue};
-pub use stepper::{Step, Stepper};
+pub use stepper::{Intervention, Step, Stepper, Units};
 pub use tensors::{TensorView, read_tensors, write_tensors};
 pub use wilson_cowan::{WilsonCowan, WilsonCowanConfig};
 

@@ -120,6 +120,7 @@ impl ModelSettings for WilsonCowanConfig {
             let seed = seed.unwrap_or_default();
             Ok(WilsonCowan {
                 network: network.init(inputs, width, seed, &Place::f32(device))?,
+                excitatory: network.excitatory(),
                 input: *input,
                 readout,
             })
@@ -134,6 +135,9 @@ impl ModelSettings for WilsonCowanConfig {
 pub struct WilsonCowan {
     /// The network.
     pub network: WilsonCowanNetwork,
+    /// How many of the populations, the first, are excitatory.
+    #[module(skip)]
+    excitatory: usize,
     #[module(skip)]
     input: InputShape,
     #[module(skip)]
@@ -150,7 +154,10 @@ impl Model for WilsonCowan {
 
     fn step(&self) -> Result<Option<Box<dyn Step>>, ModelError> {
         self.readout.check_step()?;
-        Ok(Some(Box::new(WilsonCowanStep::new(&self.network)?)))
+        Ok(Some(Box::new(WilsonCowanStep::new(
+            &self.network,
+            self.excitatory,
+        )?)))
     }
 
     fn fixed_count(&self) -> usize {

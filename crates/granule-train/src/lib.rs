@@ -29,6 +29,8 @@ pub mod metrics;
 mod objective;
 pub(crate) mod optimizer;
 mod outcome;
+#[cfg(feature = "probe")]
+pub mod probe;
 mod progress;
 pub mod receptive;
 pub mod record;

@@ -15,6 +15,12 @@ pub trait Condition: Debug + PartialEq + Send + Sync + 'static {
     fn evidence(&self) -> Vec<(&'static str, f64)> {
         Vec::new()
     }
+
+    /// What differs between trials, as numbers by their names, the same names in every trial: what units may be tuned to.
+    /// Default: the evidence.
+    fn variables(&self) -> Vec<(&'static str, f64)> {
+        self.evidence()
+    }
 }
 
 /// The second of two choices for evidence above 0, the first below, none at 0.
@@ -40,6 +46,11 @@ impl AnyCondition {
     /// [`Condition::evidence`].
     pub fn evidence(&self) -> Vec<(&'static str, f64)> {
         self.0.evidence()
+    }
+
+    /// [`Condition::variables`].
+    pub fn variables(&self) -> Vec<(&'static str, f64)> {
+        self.0.variables()
     }
 }
 
@@ -67,6 +78,7 @@ trait Untyped: Debug + Send + Sync {
     fn equals(&self, other: &dyn Untyped) -> bool;
     fn correct(&self) -> Option<usize>;
     fn evidence(&self) -> Vec<(&'static str, f64)>;
+    fn variables(&self) -> Vec<(&'static str, f64)>;
 }
 
 impl<C: Condition> Untyped for C {
@@ -84,5 +96,9 @@ impl<C: Condition> Untyped for C {
 
     fn evidence(&self) -> Vec<(&'static str, f64)> {
         Condition::evidence(self)
+    }
+
+    fn variables(&self) -> Vec<(&'static str, f64)> {
+        Condition::variables(self)
     }
 }

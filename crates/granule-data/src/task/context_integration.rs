@@ -107,6 +107,18 @@ impl Condition for ContextIntegration {
         };
         names.into_iter().zip([self.motion, self.colour]).collect()
     }
+
+    fn variables(&self) -> Vec<(&'static str, f64)> {
+        let context = match self.context {
+            Context::Motion => 0.0,
+            Context::Colour => 1.0,
+        };
+        vec![
+            ("context", context),
+            ("motion", self.motion),
+            ("colour", self.colour),
+        ]
+    }
 }
 
 impl Design for ContextIntegrationConfig {

@@ -74,6 +74,10 @@ impl Condition for DelayedMatch {
     fn correct(&self) -> Option<usize> {
         Some(usize::from(self.sample != self.test))
     }
+
+    fn variables(&self) -> Vec<(&'static str, f64)> {
+        vec![("sample", self.sample as f64), ("test", self.test as f64)]
+    }
 }
 
 impl Design for DelayedMatchConfig {

@@ -59,7 +59,11 @@ pub struct FlipFlop {
     pub pulses: usize,
 }
 
-impl Condition for FlipFlop {}
+impl Condition for FlipFlop {
+    fn variables(&self) -> Vec<(&'static str, f64)> {
+        vec![("pulses", self.pulses as f64)]
+    }
+}
 
 impl Design for FlipFlopConfig {
     fn info(&self) -> TaskInfo {

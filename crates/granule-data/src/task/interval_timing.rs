@@ -90,7 +90,11 @@ pub struct IntervalTiming {
     pub target_ms: f64,
 }
 
-impl Condition for IntervalTiming {}
+impl Condition for IntervalTiming {
+    fn variables(&self) -> Vec<(&'static str, f64)> {
+        vec![("interval", self.interval_ms)]
+    }
+}
 
 impl Design for IntervalTimingConfig {
     fn info(&self) -> TaskInfo {

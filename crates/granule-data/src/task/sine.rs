@@ -73,7 +73,11 @@ pub struct Sine {
     pub frequency_hz: f64,
 }
 
-impl Condition for Sine {}
+impl Condition for Sine {
+    fn variables(&self) -> Vec<(&'static str, f64)> {
+        vec![("frequency", self.frequency_hz)]
+    }
+}
 
 impl Design for SineConfig {
     fn info(&self) -> TaskInfo {

@@ -4,9 +4,9 @@ use burn::module::Module;
 use burn::nn::Linear;
 use burn::tensor::Tensor;
 use granule_models::{
-    Initialization, InputShape, InputSpec, Mode, Model, ModelConfig, ModelError, ModelFile,
-    ModelSettings, Outline, Parameters, Predictor, Provenance, Readout, Sample, Step, Stepper,
-    Task, register, state,
+    Initialization, InputShape, InputSpec, Intervention, Mode, Model, ModelConfig, ModelError,
+    ModelFile, ModelSettings, Outline, Parameters, Predictor, Provenance, Readout, Sample, Step,
+    Stepper, Task, register, state,
 };
 use serde::{Deserialize, Serialize};
 
@@ -324,4 +324,88 @@ fn a_model_whose_layers_are_known_can_be_taken_by_steps_as_well() {
     let found = stepped(&model.stepper().unwrap(), &[0.5]);
     let whole = model.outputs(Sample::Values(&[0.5])).unwrap();
     assert_near(&found, &whole, "counting");
+}
+
+#[test]
+fn units_are_told_silenced_pushed_and_cut_apart() {
+    let shape = InputShape::Sequence {
+        steps: 4,
+        channels: 2,
+    };
+    for settings in kinds() {
+        let what = settings.to_string();
+        let model = predictor(settings, InputSpec::new(shape), Task::regression(8));
+        let mut stepper = model.stepper().unwrap();
+        let count = stepper.units().unwrap().count();
+        let input = [0.3, -0.2];
+        let begin: Vec<f32> = noise(stepper.initial().len(), 9)
+            .iter()
+            .map(|x| x.abs())
+            .collect();
+        let step = |stepper: &Stepper, state: &[f32], intervention: Intervention<'_>| {
+            let (mut state, mut out) = (state.to_vec(), [0.0; 2]);
+            let taken = stepper.step_under(&input, &mut state, &mut out, intervention);
+            taken.map(|()| (state, out))
+        };
+        let plain = step(&stepper, &begin, Intervention::default()).unwrap();
+
+        // Nothing is told of silent units: what they are does not matter, to others and to the outputs.
+        let mut silent = vec![false; count];
+        silent[0] = true;
+        let silenced = Intervention {
+            silent: &silent,
+            ..Intervention::default()
+        };
+        let mut other = begin.clone();
+        other[0] += 0.5;
+        let [a, b] = [&begin, &other].map(|state| step(&stepper, state, silenced).unwrap());
+        assert_eq!((&a.0[1..count], a.1), (&b.0[1..count], b.1), "{what}");
+        assert_ne!(
+            (a.1, &a.0[1..count]),
+            (plain.1, &plain.0[1..count]),
+            "{what}"
+        );
+
+        // A current reaches the unit that it is given to.
+        let mut current = vec![0.0; count];
+        current[1] = 0.7;
+        let pushed = Intervention {
+            current: &current,
+            ..Intervention::default()
+        };
+        let pushed = step(&stepper, &begin, pushed).unwrap();
+        let differ: Vec<usize> = (0..count).filter(|&i| pushed.0[i] != plain.0[i]).collect();
+        assert_eq!(differ, [1], "{what}");
+        assert!(pushed.0[1] > plain.0[1], "{what}");
+
+        // Without weights between them units do not hear of each other.
+        let all: Vec<usize> = (0..count).collect();
+        stepper.cut(&[0], &all[1..]).unwrap();
+        let [a, b] = [&begin, &other].map(|state| {
+            let (state, _) = step(&stepper, state, Intervention::default()).unwrap();
+            state[1..count].to_vec()
+        });
+        assert_eq!(a, b, "{what}");
+        assert!(a != plain.0[1..count], "{what}");
+
+        // Their activity is what readouts are given.
+        let mut activity = vec![f32::NAN; count];
+        stepper.units().unwrap().activity(&begin, &mut activity);
+        assert!(activity.iter().all(|x| x.is_finite()), "{what}");
+
+        assert!(stepper.cut(&[count], &[0]).is_err());
+        let short = Intervention {
+            silent: &silent[1..],
+            ..Intervention::default()
+        };
+        assert!(
+            matches!(step(&stepper, &begin, short), Err(ModelError::Config(_))),
+            "{what}"
+        );
+    }
+    let dale = serde_json::json!({"kind": "rate", "units": 9, "dale_ratio": 0.7});
+    let model = predictor(dale, InputSpec::new(shape), Task::regression(8));
+    let populations = model.stepper().unwrap().units().unwrap().populations();
+    assert_eq!(populations[0], ("excitatory", (0..6).collect()));
+    assert_eq!(populations[1], ("inhibitory", (6..9).collect()));
 }

@@ -99,8 +99,8 @@ impl WilsonCowanNetworkConfig {
     }
 
     /// How many of the populations are excitatory: one at least, as of the inhibitory ones.
-    pub(super) fn excitatory(&self) -> usize {
+    pub fn excitatory(&self) -> usize {
         let share = (self.excitatory_share * self.units as f64).round() as usize;
-        share.clamp(1, self.units - 1)
+        share.clamp(1, self.units.saturating_sub(1).max(1))
     }
 }
