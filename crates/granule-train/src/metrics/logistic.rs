@@ -7,8 +7,8 @@ use granule_data::task::PsychometricPoint;
 pub(crate) struct Logistic {
     pub bias: f64,
     pub slope: f64,
-    /// How well the slope is known: its standard error.
-    pub slope_error: f64,
+    /// Twice the logarithm of how much more likely the choices are than by the best constant share.
+    pub likelihood_ratio: f64,
     /// The largest evidence for either choice.
     reach: f64,
 }
@@ -31,8 +31,18 @@ impl Logistic {
             });
             fit.sum::<f64>() - PRECISION / 2.0 * (bias * bias + slope * slope)
         };
+        let trials: u64 = points.iter().map(|point| point.trials).sum();
+        let second: u64 = points.iter().map(|point| point.second).sum();
+        let some = |count: u64| {
+            let share = count as f64 / trials as f64;
+            if count == 0 {
+                0.0
+            } else {
+                count as f64 * share.ln()
+            }
+        };
+        let constant = some(second) + some(trials.saturating_sub(second));
         let (mut bias, mut slope) = (0.0, 0.0);
-        let mut variance = f64::INFINITY;
         let mut value = objective(bias, slope);
         for _ in 0..60 {
             let (mut g0, mut g1) = (-PRECISION * bias, -PRECISION * slope);
@@ -52,7 +62,6 @@ impl Logistic {
                 h11 += weight * x * x;
             }
             let determinant = h00 * h11 - h01 * h01;
-            variance = h00 / determinant;
             let step = (
                 (h11 * g0 - h01 * g1) / determinant,
                 (h00 * g1 - h01 * g0) / determinant,
@@ -75,7 +84,7 @@ impl Logistic {
         let fit = Self {
             bias,
             slope: slope / reach,
-            slope_error: variance.sqrt() / reach,
+            likelihood_ratio: 2.0 * (value - constant),
             reach,
         };
         (fit.bias.is_finite() && fit.slope.is_finite()).then_some(fit)
@@ -94,11 +103,11 @@ impl Logistic {
         }
     }
 
-    /// The evidence at which both choices are alike; none where choices hardly follow the evidence (the slope is not two standard errors
-    /// above 0), and outside of the evidence that there was.
+    /// The evidence at which both choices are alike; none where choices do not follow the evidence (a constant share is about as likely, by a
+    /// likelihood ratio below 4, the 95 % of its distribution by chance), and outside of the evidence that there was.
     pub fn midpoint(&self) -> Option<f64> {
         let midpoint = -self.bias / self.slope;
-        let known = self.slope > 2.0 * self.slope_error && midpoint.abs() <= self.reach;
+        let known = self.slope > 0.0 && self.likelihood_ratio > 4.0 && midpoint.abs() <= self.reach;
         known.then_some(midpoint)
     }
 }
@@ -149,5 +158,6 @@ mod tests {
         // Without a mistake.
         let fit = Logistic::fit(&points([0, 0, 20, 20]), 0.2).unwrap();
         assert!(fit.slope.is_finite() && fit.slope > 20.0, "{fit:?}");
+        assert!(fit.midpoint().unwrap().abs() < 0.01, "{fit:?}");
     }
 }

@@ -265,7 +265,7 @@ fn figure(
     factors: &[(Vec<f64>, Vec<usize>)],
     (steps, dt): (usize, f64),
 ) -> Figure {
-    let mut figure = Figure::new(request.title, "time (ms)");
+    let mut figure = Figure::new("", "time (ms)");
     let combinations: usize = factors.iter().map(|(values, _)| values.len()).product();
     for (part, name) in parts.iter().enumerate() {
         let mut all = demixed.components.iter();
@@ -273,7 +273,8 @@ fn figure(
             continue;
         };
         let mut panel = Panel::new(name.as_str());
-        panel = panel.note(format!("{:.1} % of the variance", 100.0 * own.explained));
+        let share = 100.0 * own.explained;
+        panel = panel.note(format!("{}: {share:.1} % of the variance", request.title));
         // Of the variable of the part; combinations are lines of any other part.
         let (values, stride): (&[f64], usize) = match part
             .checked_sub(1)
