@@ -653,7 +653,7 @@ fn trained(path: &Path) -> anyhow::Result<Base> {
             target.model.display(),
             file.model.name()
         ))
-        .hint("`granule eval` tests it, `granule predict` uses it")
+        .hint("`granule eval` tests it, `granule predict` uses it, `granule probe` looks into one of a task")
         .into());
     };
     let mut table = Table::new();

@@ -103,7 +103,7 @@ fn predict(
         Task::Trials { task, .. } => {
             return Err(Hinted::new(
                 format!("the model does {task}, whose inputs are made by the task"),
-                "`granule eval` tests it on new trials",
+                "`granule eval` tests it on new trials, `granule probe` looks into it",
             )
             .into());
         }
