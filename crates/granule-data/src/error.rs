@@ -3,6 +3,7 @@ use std::path::{Path, PathBuf};
 
 use granule_io::content;
 use granule_io::image::ImageError;
+use granule_io::words::quoted;
 use granule_io::{ConfigError, FileError, MemoryError};
 use thiserror::Error;
 
@@ -146,8 +147,9 @@ pub enum DataError {
     },
     /// A column of a Parquet file is stored in a way that is not read.
     #[error(
-        "{0}: the column {column} is stored {how}, which is not read; `python3 -c \"import pyarrow.parquet as p; \
-         p.write_table(p.read_table('{0}'), 'NEW.parquet', compression='snappy')\"` writes one that is", path.display()
+        "{0}: the column {column} is stored {how}, which is not read; `python3 -c \"import sys, pyarrow.parquet as p; \
+         p.write_table(p.read_table(sys.argv[1]), 'NEW.parquet', compression='snappy')\" {1}` writes one that is",
+        path.display(), quoted(path)
     )]
     Stored {
         /// The file.

@@ -159,6 +159,18 @@ impl DatasetSpec {
         })
     }
 
+    /// The files or folder of a set that is on this machine.
+    pub fn paths_mut(&mut self) -> impl Iterator<Item = &mut PathBuf> {
+        let both = match self {
+            Self::Folder(path) | Self::Parquet(path) | Self::Idx(path) | Self::Recording(path) => {
+                [Some(path), None]
+            }
+            Self::Arrays { x, y } => [Some(x), y.as_mut()],
+            _ => [None, None],
+        };
+        both.into_iter().flatten()
+    }
+
     /// Whether it names files or a folder on this machine.
     pub fn is_placed(&self) -> bool {
         self.placed().is_some()
@@ -175,19 +187,11 @@ impl DatasetSpec {
     }
 
     /// The same set with relative paths as those from a folder.
-    pub fn from_folder(self, folder: &Path) -> Self {
-        let there = |path: PathBuf| folder.join(expand(&path));
-        match self {
-            Self::Folder(dir) => Self::Folder(there(dir)),
-            Self::Parquet(path) => Self::Parquet(there(path)),
-            Self::Idx(path) => Self::Idx(there(path)),
-            Self::Recording(path) => Self::Recording(there(path)),
-            Self::Arrays { x, y } => Self::Arrays {
-                x: there(x),
-                y: y.map(there),
-            },
-            other => other,
+    pub fn from_folder(mut self, folder: &Path) -> Self {
+        for path in self.paths_mut() {
+            *path = folder.join(expand(path));
         }
+        self
     }
 }
 

@@ -1,6 +1,7 @@
 //! Numbers and foreign names in sentences.
 
 use std::borrow::Cow;
+use std::path::Path;
 
 /// A whole number with its thousands apart: 101,770.
 pub fn grouped(n: usize) -> String {
@@ -157,6 +158,17 @@ pub fn short(value: f64) -> String {
             text.replace(".000e", "e")
         }
         _ => format!("{}", (value * 1e3).round() / 1e3),
+    }
+}
+
+/// A path as it can be typed into a shell.
+pub fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_alphanumeric() || "/._-+=:,@".contains(c);
+    if !text.is_empty() && text.chars().all(plain) && !text.starts_with('-') {
+        text
+    } else {
+        format!("'{}'", text.replace('\'', "'\\''"))
     }
 }
 

@@ -115,9 +115,10 @@ pub fn resolve_whole(args: &args::Train) -> anyhow::Result<Resolved> {
             last("data.dataset"),
             last("data.task.kind"),
         );
-        let is_folder = last("data.dataset").is_some_and(|name| name.starts_with("folder:"));
+        let dataset = last("data.dataset").and_then(|name| name.parse::<DatasetSpec>().ok());
+        let has_images = dataset.is_some_and(|dataset| dataset.has_encoded_images());
         let formed = ["data.size", "data.resize", "data.channels"];
-        if is_folder && !formed.into_iter().any(named) {
+        if has_images && !formed.into_iter().any(named) {
             as_the_model_sees(&mut base, &model.input);
         }
         base.model = model.model;

@@ -12,8 +12,16 @@ use crate::pickle::{Id, Pickle, Refusal, Value, Values, Vocabulary, damaged, unp
 /// The type of elements that are bytes, as NumPy writes it.
 const BYTES: &str = "u1";
 
+/// The most extents of an array.
+const MOST_EXTENTS: usize = 32;
+/// The longest name of a type that is kept.
+const MOST_NAME: usize = 16;
+
 /// What the pickles of CIFAR are made of.
-struct Numpy;
+struct Numpy {
+    /// How many bytes may still be made of texts: a value can be asked for again and again.
+    left: usize,
+}
 
 #[derive(Clone, Copy)]
 enum Global {
@@ -60,10 +68,13 @@ impl Vocabulary for Numpy {
         given: &[Id],
     ) -> Result<Value<'a, Self>, Refusal> {
         let made = match (called, given) {
-            (Global::Encode, [text, _]) => latin_1(values, *text)?.map(Value::Bytes),
+            (Global::Encode, [text, _]) => {
+                let bytes = latin_1(values, *text, &mut self.left)?;
+                bytes.map(Value::Bytes)
+            }
             (Global::Dtype, [name, ..]) => {
-                let name = values.text(*name).map(str::to_owned);
-                name.map(|name| Value::Object(Object::Dtype(name)))
+                let name = values.text(*name).filter(|name| name.len() <= MOST_NAME);
+                name.map(|name| Value::Object(Object::Dtype(name.to_owned())))
             }
             (Global::Reconstruct, [class, ..]) => {
                 let is_array = matches!(values.get(*class), Some(Value::Global(Global::NdArray)));
@@ -105,7 +116,10 @@ fn array<'a>(
     by_rows: bool,
     elements: Id,
 ) -> Result<Option<Value<'a, Numpy>>, Refusal> {
-    let shape = values.items(shape).and_then(|extents| {
+    let shape = values
+        .items(shape)
+        .filter(|extents| extents.len() <= MOST_EXTENTS);
+    let shape = shape.and_then(|extents| {
         let extents = extents.iter().map(|extent| values.count(*extent));
         extents.collect::<Option<Vec<usize>>>()
     });
@@ -128,11 +142,21 @@ fn array<'a>(
 }
 
 /// The bytes that a text stands for.
-fn latin_1<'a>(values: &Values<'_, Numpy>, text: Id) -> Result<Option<Cow<'a, [u8]>>, Refusal> {
+fn latin_1<'a>(
+    values: &Values<'_, Numpy>,
+    text: Id,
+    left: &mut usize,
+) -> Result<Option<Cow<'a, [u8]>>, Refusal> {
     let Some(text) = values.text(text) else {
         return Ok(None);
     };
     let count = text.chars().count();
+    let Some(rest) = left.checked_sub(count) else {
+        return Err(Refusal::from(
+            "it makes more bytes of its texts than it has".to_owned(),
+        ));
+    };
+    *left = rest;
     let mut bytes = budget::with_capacity(count, "a pickle's bytes")?;
     bytes.extend(text.chars().map_while(|c| u8::try_from(c).ok()));
     Ok((bytes.len() == count).then_some(Cow::Owned(bytes)))
@@ -146,7 +170,7 @@ pub(super) struct File<'a> {
 
 impl<'a> File<'a> {
     pub(super) fn read(bytes: &'a [u8], path: &'a Path) -> Result<Self, DataError> {
-        let pickle = unpickle(bytes, path, Numpy)?;
+        let pickle = unpickle(bytes, path, Numpy { left: bytes.len() })?;
         Ok(Self { pickle, path })
     }
 

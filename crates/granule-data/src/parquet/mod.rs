@@ -44,6 +44,7 @@ pub(crate) fn load(
     let Files { parts, mut notes } = Files::of(path)?;
     let mut known: Option<(PathBuf, Vec<String>)> = None;
     let mut unread: BTreeSet<String> = BTreeSet::new();
+    let mut unnamed: Option<PathBuf> = None;
     let mut labelled: Vec<(usize, Read)> = Vec::new();
     let count = parts.iter().map(Vec::len).sum::<usize>();
     progress.start(
@@ -56,8 +57,9 @@ pub(crate) fn load(
                 let mut read = Read::of(file)?;
                 progress.advance(1);
                 unread.extend(read.unread.drain(..));
-                if let Some(names) = read.names.take() {
-                    check_names(&mut known, file, names)?;
+                match read.names.take() {
+                    Some(names) => check_names(&mut known, file, names)?,
+                    None => unnamed = unnamed.take().or(Some(file.clone())),
                 }
                 labelled.push((part, read));
             }
@@ -67,6 +69,13 @@ pub(crate) fn load(
     let read = read_all();
     progress.finish();
     read?;
+    if let (Some((named, _)), Some(unnamed)) = (&known, unnamed) {
+        notes.push(format!(
+            "{}: names no classes; they are taken to be those of {}",
+            unnamed.display(),
+            named.display()
+        ));
+    }
     let names = known.map(|(_, names)| names);
     let (classes, numbers) = match names {
         Some(names) => (names, None),
@@ -294,7 +303,17 @@ struct Info {
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Feature {
-    Named { names: Vec<String> },
+    /// Of classes, or of anything else that is no list.
+    One {
+        names: Option<Names>,
+    },
+    Other(serde::de::IgnoredAny),
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Names {
+    Texts(Vec<String>),
     Other(serde::de::IgnoredAny),
 }
 
@@ -307,7 +326,16 @@ fn class_names(json: &[u8], column: &str, path: &Path) -> Result<Option<Vec<Stri
     let features = beside.info.and_then(|info| info.features);
     let feature = features.and_then(|mut features| features.remove(column));
     Ok(match feature {
-        Some(Feature::Named { names }) if !names.is_empty() => Some(names),
-        Some(Feature::Named { .. } | Feature::Other(_)) | None => None,
+        Some(Feature::One {
+            names: Some(Names::Texts(names)),
+        }) if !names.is_empty() => Some(names),
+        Some(Feature::One {
+            names: Some(Names::Other(_)),
+        }) => {
+            let reason =
+                format!("the class names of the column {column} in it are no list of texts");
+            return Err(DataError::format(path, reason));
+        }
+        Some(Feature::One { .. } | Feature::Other(_)) | None => None,
     })
 }

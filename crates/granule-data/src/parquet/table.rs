@@ -16,6 +16,8 @@ const ENCRYPTED: &[u8; 4] = b"PARE";
 /// The length of the footer and the magic bytes behind it.
 const TAIL: u64 = 8;
 
+/// The longest name of a column, in bytes.
+const MOST_NAME: usize = 255;
 const MOST_FOOTER: u64 = 1 << 26;
 const MOST_COLUMNS: usize = 1 << 14;
 const MOST_GROUPS: usize = 1 << 18;
@@ -272,7 +274,13 @@ impl<'a> Element<'a> {
             match (id, kind) {
                 (1, Kind::Int) => element.stored = Some(compact.count()?),
                 (3, Kind::Int) => element.repetition = compact.count()?,
-                (4, Kind::Bytes) => element.name = compact.text()?,
+                // Every column has the names of all structures around it.
+                (4, Kind::Bytes) => {
+                    element.name = compact.text()?;
+                    if element.name.len() > MOST_NAME {
+                        return None;
+                    }
+                }
                 (5, Kind::Int) => element.children = compact.count()?,
                 _ => compact.skip(kind)?,
             }
@@ -316,7 +324,7 @@ fn leaves(compact: &mut Compact<'_>) -> Option<Vec<Leaf>> {
         let nullable = within.nullable + u32::from(element.repetition != 0);
         let is_list = within.is_list || element.repetition == 2;
         match element.stored {
-            // Deeper structures than any image is in are not kept, so that names do not add up.
+            // Deeper structures than any image is in are not kept.
             None if open.len() > 8 => return None,
             None => open.push(Open {
                 left: element.children,

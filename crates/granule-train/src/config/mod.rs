@@ -558,9 +558,10 @@ impl RunConfig {
 
     /// Whether the files of the data set may have a validation part.
     fn may_be_validated(&self) -> bool {
-        use DatasetSpec::{Arrays, Folder, InMemory};
+        use DatasetSpec::{Arrays, InMemory};
         let of_sets = self.data.task.is_none() && self.data.recording.is_none();
-        of_sets && matches!(self.data.dataset, Arrays { .. } | Folder(_) | InMemory(_))
+        let dataset = &self.data.dataset;
+        of_sets && (dataset.has_encoded_images() || matches!(dataset, Arrays { .. } | InMemory(_)))
     }
 
     /// Refuses a run without a validation part, where something depends on one.

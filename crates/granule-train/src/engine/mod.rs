@@ -442,8 +442,6 @@ fn resolved(
     problem: &Problem<'_>,
     device: &OpenDevice,
 ) -> Result<(RunConfig, Option<Lengthened>), TrainError> {
-    use granule_data::DatasetSpec::{Arrays, Folder, Idx, Recording};
-
     let mut config = config.clone();
     config.device = device.spec().clone();
     let lengthened = config.train.settle_length(problem.source.len(Part::Train));
@@ -457,15 +455,8 @@ fn resolved(
     if let Some(recording) = &mut config.data.recording {
         recording.file = absolute(&recording.file)?;
     }
-    match &mut config.data.dataset {
-        Folder(path) | Idx(path) | Recording(path) => *path = absolute(path)?,
-        Arrays { x, y } => {
-            *x = absolute(x)?;
-            if let Some(y) = y {
-                *y = absolute(y)?;
-            }
-        }
-        _ => {}
+    for path in config.data.dataset.paths_mut() {
+        *path = absolute(path)?;
     }
     Ok((config, lengthened))
 }
