@@ -1,7 +1,6 @@
 //! Standard output and standard error: a reader that has gone away is no error.
 
 use std::io::{self, IsTerminal, Write};
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
@@ -192,12 +191,6 @@ mod tests {
             .map(|row| row.map(String::from).to_vec())
             .collect();
         assert_eq!(columns(&rows), "é    b  c\naaa");
-    }
-
-    #[test]
-    fn paths_can_be_typed() {
-        assert_eq!(quoted(Path::new("runs/a-1")), "runs/a-1");
-        assert_eq!(quoted(Path::new("my runs/it's")), r"'my runs/it'\''s'");
     }
 
     #[test]

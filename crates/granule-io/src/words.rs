@@ -268,4 +268,10 @@ mod tests {
         );
         assert_eq!(printable("größe 猫 /_-."), "größe 猫 /_-.");
     }
+
+    #[test]
+    fn paths_can_be_typed() {
+        assert_eq!(quoted(Path::new("runs/a-1")), "runs/a-1");
+        assert_eq!(quoted(Path::new("my runs/it's")), r"'my runs/it'\''s'");
+    }
 }

@@ -115,7 +115,8 @@ pub fn resolve_whole(args: &args::Train) -> anyhow::Result<Resolved> {
             last("data.dataset"),
             last("data.task.kind"),
         );
-        let dataset = last("data.dataset").and_then(|name| name.parse::<DatasetSpec>().ok());
+        let dataset =
+            last("data.dataset").and_then(|name| name.parse::<granule::data::DatasetSpec>().ok());
         let has_images = dataset.is_some_and(|dataset| dataset.has_encoded_images());
         let formed = ["data.size", "data.resize", "data.channels"];
         if has_images && !formed.into_iter().any(named) {
