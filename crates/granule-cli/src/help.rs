@@ -420,7 +420,7 @@ Configuration:
   default back, or a preset's table away. An element of a list goes by its index or its name:
   composite.coupler.0.delay=5, composite.level.cells.unit.cells=10. What of a preset or file
   another unit.kind does not know is dropped with a note. Exactly one of the tables unit,
-  population, system, network and composite says what is simulated; duration, dt, solver, seed,
+  population, circuit, system, network and composite says what is simulated; duration, dt, solver, seed,
   figure and the tables stimulus and record say how.
 
   unit.kind            hodgkin-huxley, adex, conductance, cable, …: `granule config unit.kind` has all

@@ -14,6 +14,7 @@
 //! - `flex`, `ndarray`: granule's fused operations on that CPU backend.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod circuit;
 pub mod composite;
 pub mod delay;
 mod derivative;

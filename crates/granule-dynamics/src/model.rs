@@ -311,6 +311,14 @@ pub trait Dynamics {
         None
     }
 
+    /// The state after a sudden change of the potential, the first variable, by `by`, `[batch or 1, cells]`, as synapses without
+    /// a time course bring it. Cells that are refractory keep theirs.
+    fn jump(&self, state: &State, by: Tensor<2>) -> State {
+        let mut after = state.clone();
+        after.replace(0, state[0].clone() + by);
+        after
+    }
+
     /// From sample to sample over how many steps it counts what is observed; `None` where it counts nothing. Who observes it at
     /// other intervals gets an error.
     fn counts_over(&self) -> Option<usize> {
@@ -330,6 +338,7 @@ boxed! {
     ) -> Result<Option<(Tensor<3>, State)>, DynamicsError>;
     observe(state: &State) -> Tensor<2>;
     progress(state: &State) -> Option<Tensor<2>>;
+    jump(state: &State, by: Tensor<2>) -> State;
     counts_over() -> Option<usize>;
 }
 

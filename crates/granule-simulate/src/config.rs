@@ -3,6 +3,7 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use super::stimulus::StimulusConfig;
+use granule_dynamics::circuit::{CircuitConfig, PopulationConfig};
 use granule_dynamics::composite::MultiGranularityConfig;
 use granule_dynamics::network::SpikingNetworkConfig;
 use granule_dynamics::population::RateNetworkConfig;
@@ -14,7 +15,7 @@ use granule_dynamics::unit::UnitConfig;
 use granule_dynamics::{DynamicsError, Grid};
 use granule_io::words::Number;
 
-/// A simulation: exactly one of `unit`, `population`, `system`, `network` and `composite`, and how it is run.
+/// A simulation: exactly one of `unit`, `population`, `circuit`, `system`, `network` and `composite`, and how it is run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
@@ -63,6 +64,9 @@ pub struct ExperimentConfig {
     /// A rate network; a stimulus adds one input channel.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub population: Option<RateNetworkConfig>,
+    /// A network as populations and projections; a stimulus reaches the populations that are `external`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub circuit: Option<CircuitConfig>,
     /// A mass model, or several nodes of one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub system: Option<SystemConfig>,
@@ -98,6 +102,7 @@ impl Default for ExperimentConfig {
             record: RecordConfig::default(),
             unit: None,
             population: None,
+            circuit: None,
             system: None,
             connectivity: None,
             readout: None,
@@ -164,13 +169,15 @@ impl FigureKind {
     }
 }
 
-/// The model of an experiment: the one table of the five that is given.
+/// The model of an experiment: the one table of the six that is given.
 #[derive(Clone, Copy, Debug)]
 pub enum ExperimentModel<'a> {
     /// `unit`.
     Unit(&'a UnitConfig),
     /// `population`.
     Population(&'a RateNetworkConfig),
+    /// `circuit`.
+    Circuit(&'a CircuitConfig),
     /// `system`.
     System(&'a SystemConfig),
     /// `network`.
@@ -273,6 +280,10 @@ impl ExperimentConfig {
             [
                 ("unit", self.unit.as_ref().map(ExperimentModel::Unit)),
                 ("population", population.map(ExperimentModel::Population)),
+                (
+                    "circuit",
+                    self.circuit.as_ref().map(ExperimentModel::Circuit),
+                ),
                 ("system", self.system.as_ref().map(ExperimentModel::System)),
                 (
                     "network",
@@ -353,6 +364,11 @@ impl ExperimentConfig {
             Some(stimulus) => stimulus.validate(),
             None => Ok(()),
         }
+    }
+
+    /// The populations of a network with projections; none of another model.
+    pub(super) fn populations(&self) -> &[PopulationConfig] {
+        self.circuit.as_ref().map_or(&[], |own| &own.populations)
     }
 
     /// The tolerance and method of steps that follow the error, where such are asked for.

@@ -41,7 +41,7 @@ impl Outcome {
     /// The figure that the configuration asks for, or the one that suits the model: a raster for networks, traces
     /// for everything else.
     pub fn figure(&self, config: &ExperimentConfig, title: &str) -> Figure {
-        let default = if config.network.is_some() {
+        let default = if config.network.is_some() || !config.populations().is_empty() {
             FigureKind::Raster
         } else {
             FigureKind::Traces

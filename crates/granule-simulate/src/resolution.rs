@@ -34,6 +34,14 @@ impl ExperimentConfig {
             let shortest = network.synaptic_time_constant.min(network.time_constant);
             steps.push(own("its synapses", Some(shortest), SolverKind::Rk4));
         }
+        let neurons = self.populations().iter();
+        for (population, unit) in neurons.filter_map(|own| Some((own, own.neuron()?))) {
+            let method = own(unit.name(), unit.shortest_time_constant(), SolverKind::Rk4);
+            steps.push(Step {
+                solver: population.solver_of(&unit),
+                ..method
+            });
+        }
         let mut warnings: Vec<String> = steps.into_iter().filter_map(Step::warning).collect();
         warnings.extend(self.unit.as_ref().and_then(|unit| unit.doubt("unit")));
         if let Some(composite) = &self.composite {

@@ -1,5 +1,6 @@
 //! The model of an experiment, whichever it is.
 
+mod circuit;
 mod system;
 pub(super) mod unit;
 
@@ -142,6 +143,7 @@ impl Subject {
             ExperimentModel::Population(population) => {
                 Self::population(population, config, &method, place)
             }
+            ExperimentModel::Circuit(circuit) => Self::circuit(circuit, config, place),
             ExperimentModel::System(system) => Self::system(system, config, &method, place),
             ExperimentModel::Network(network) => Self::network(network, config, place),
             ExperimentModel::Composite(composite) => {

@@ -36,7 +36,14 @@ use crate::failure::{Hinted, Usage, unreadable};
 const KINDS: [(&str, &str); 3] = [("unit", "kind"), ("system", "kind"), ("stimulus", "kind")];
 
 /// Tables of which a configuration has one.
-const MODELS: [&str; 5] = ["unit", "population", "system", "network", "composite"];
+const MODELS: [&str; 6] = [
+    "unit",
+    "population",
+    "circuit",
+    "system",
+    "network",
+    "composite",
+];
 
 /// A configuration, where its settings were written, and what it is called.
 pub struct Described {
@@ -153,6 +160,7 @@ pub fn resolve(args: &args::Simulate) -> anyhow::Result<Described> {
     let mut layers = vec![base, flags, set];
     for layer in &mut layers {
         rename(&mut layer.table);
+        into_circuit(&mut layer.table);
         files::inline(layer, &OF_EXPERIMENTS);
     }
     let mut notes = fit_base(&mut layers);
@@ -258,6 +266,28 @@ pub fn resolve(args: &args::Simulate) -> anyhow::Result<Described> {
         Ok(()) => Ok(described),
         Err(error) => Err(described.explain(error)),
     }
+}
+
+/// Lists `[[population]]` and `[[projection]]` at the top of a file are those of its circuit.
+fn into_circuit(table: &mut Table) {
+    for key in ["population", "projection"] {
+        if !table.get(key).is_some_and(Value::is_array) || has_in_circuit(table, key) {
+            continue;
+        }
+        let Some(list) = table.remove(key) else {
+            continue;
+        };
+        let circuit = table.entry("circuit");
+        let circuit = circuit.or_insert_with(|| Table::new().into());
+        if let Some(circuit) = circuit.as_table_mut() {
+            circuit.insert(key.to_owned(), list);
+        }
+    }
+}
+
+fn has_in_circuit(table: &Table, key: &str) -> bool {
+    let circuit = table.get("circuit");
+    circuit.is_some_and(|circuit| !circuit.is_table() || circuit.get(key).is_some())
 }
 
 /// A value for a sentence: of a list how long it is.
@@ -810,7 +840,9 @@ pub fn unknown(name: &str) -> Usage {
 fn defaults(merged: &Table) -> Table {
     let mut skeleton = Table::new();
     for model in MODELS {
-        if let (Some(Value::Table(_)), false) = (merged.get(model), model == "composite") {
+        if let (Some(Value::Table(_)), false) =
+            (merged.get(model), ["circuit", "composite"].contains(&model))
+        {
             skeleton.insert(model.into(), Value::Table(Table::new()));
         }
     }
@@ -851,6 +883,22 @@ mod tests {
         let error = described(words).err().unwrap();
         let usage = error.downcast_ref::<Usage>().expect("wrong usage");
         format!("{usage} / {}", usage.hint_text().unwrap_or_default())
+    }
+
+    #[test]
+    fn populations_and_projections_may_stand_at_the_top_of_a_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name).display().to_string();
+        std::fs::write(at("w.csv"), "1,0\n0,2\n").unwrap();
+        let text = "duration = 1.0\n[[population]]\nname = \"a\"\nsize = 2\ncell = \"lif\"\n[[projection]]\nname = \"own\"\n\
+                    from = \"a\"\nto = \"a\"\nweight = 1.0\nautapses = true\n\
+                    rule = { kind = \"matrix\", weights = { file = \"w.csv\" } }\n";
+        std::fs::write(at("net.toml"), text).unwrap();
+        let described = |set: &str| described(&[&at("net.toml"), "--set", set]);
+        let config = described("circuit.projection.own.weight=3").unwrap().config;
+        let circuit = config.circuit.unwrap();
+        assert_eq!(circuit.populations[0].size, 2);
+        assert_eq!(circuit.projections[0].weight, 3.0.into());
     }
 
     #[test]

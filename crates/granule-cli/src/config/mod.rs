@@ -46,9 +46,10 @@ pub const OF_TRAINING: [&str; 7] = [
 ];
 
 /// The keys that only a configuration of `granule simulate` has.
-pub const OF_SIMULATIONS: [&str; 17] = [
+pub const OF_SIMULATIONS: [&str; 18] = [
     "atol",
     "bold",
+    "circuit",
     "composite",
     "connectivity",
     "dt",

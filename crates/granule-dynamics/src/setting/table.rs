@@ -113,6 +113,11 @@ impl<'a> Settings<'a> {
         self.entries.iter().find(|entry| entry.setting.name == name)
     }
 
+    /// The values of the parameter `name`; none of one that there is not.
+    pub(crate) fn values(&self, name: &str) -> &[f64] {
+        self.entry(name).map_or(&[], |entry| entry.setting.values)
+    }
+
     /// Where training keeps the parameter `name` unless the configuration says otherwise.
     pub(crate) fn keep(&mut self, name: &str, bounds: Bounds) {
         let own = self.bounds.contains_key(name);

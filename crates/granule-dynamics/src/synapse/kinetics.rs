@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::f64::consts::E;
 
 use burn::module::Module;
@@ -34,6 +35,38 @@ pub enum Kinetics {
 }
 
 impl Kinetics {
+    /// The time course with its values fixed, each one for all cells.
+    ///
+    /// # Errors
+    ///
+    /// [`DynamicsError::Config`] names the value below `field` that is out of its range, or one of several.
+    pub(crate) fn fixed(&self, field: &str) -> Result<BoundKinetics, DynamicsError> {
+        let (none, free) = (Vec::new(), BTreeMap::new());
+        let mut all = Settings::new("synapse", &none, &free);
+        let named = |error: DynamicsError| match error {
+            DynamicsError::Config(own) => {
+                let name = own.field.trim_start_matches("synapse.kinetics.").to_owned();
+                own.named(format!("{field}.{name}")).into()
+            }
+            other => other,
+        };
+        self.settings(&mut all).map_err(named)?;
+        // One value is a number, for which there is no place to ask.
+        let make = |name: &str| match all.values(name) {
+            [value] => Ok(Constant::Number(*value)),
+            several => {
+                let found = format!("[{} values]", several.len());
+                Err(DynamicsError::config(
+                    format!("{field}.{name}"),
+                    found,
+                    "one value",
+                ))
+            }
+        };
+        all.check(1).map_err(named)?;
+        Ok(self.init(make)?.bind())
+    }
+
     pub(super) fn settings<'a>(&'a self, all: &mut Settings<'a>) -> Result<(), DynamicsError> {
         let mut add = |name, values| all.add(("synapse.kinetics", name), values, Range::Positive);
         match self {
@@ -127,7 +160,7 @@ impl Course {
     clippy::large_enum_variant,
     reason = "one for each run, and its tensors are read at every step"
 )]
-pub(super) enum BoundKinetics {
+pub(crate) enum BoundKinetics {
     Exponential(Quantity),
     Alpha(Quantity),
     DoubleExponential {
@@ -139,7 +172,7 @@ pub(super) enum BoundKinetics {
 
 impl BoundKinetics {
     /// The names of the state variables.
-    pub(super) fn variables(&self) -> &'static [&'static str] {
+    pub(crate) fn variables(&self) -> &'static [&'static str] {
         match self {
             Self::Exponential(_) => &["open"],
             Self::Alpha(_) => &["open", "released"],
@@ -148,7 +181,7 @@ impl BoundKinetics {
     }
 
     /// The exact solution after `dt`, with `arrived` `[batch, post]` (weights times spikes) at its beginning.
-    pub(super) fn step(
+    pub(crate) fn step(
         &self,
         dt: f64,
         state: &[Tensor<2>],
@@ -180,7 +213,7 @@ impl BoundKinetics {
     }
 
     /// What is open, `[batch, post]`.
-    pub(super) fn open(&self, state: &[Tensor<2>]) -> Tensor<2> {
+    pub(crate) fn open(&self, state: &[Tensor<2>]) -> Tensor<2> {
         match self {
             Self::Exponential(_) | Self::Alpha(_) => state[0].clone(),
             Self::DoubleExponential { scale, .. } => {

@@ -46,6 +46,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use effect::BoundEffect;
 pub use effect::{Effect, Force};
+pub(crate) use kinetics::BoundKinetics;
 pub use kinetics::{Course, Kinetics, Pair};
 pub use weights::{BoundWeights, Weights};
 

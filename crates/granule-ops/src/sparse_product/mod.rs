@@ -56,6 +56,19 @@ impl Connections {
         })
     }
 
+    /// The same of lists that are made: where each row ends in `targets`, rising to its length, and the columns, row after row.
+    ///
+    /// `None` where the ends do not rise to the number of targets, or a column is none of `columns`.
+    pub fn of_lists(columns: usize, ends: Vec<usize>, targets: Vec<u32>) -> Option<Self> {
+        let rises = ends.is_sorted() && ends.last().copied().unwrap_or(0) == targets.len();
+        let fits = targets.iter().all(|column| (*column as usize) < columns);
+        (rises && fits).then(|| Self {
+            columns,
+            ends: ends.into(),
+            column: targets.into(),
+        })
+    }
+
     /// The cells that they come from.
     pub fn rows(&self) -> usize {
         self.ends.len()

@@ -1,5 +1,6 @@
 //! What a configuration says of the cells in a figure.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use crate::config::ExperimentConfig;
@@ -9,7 +10,7 @@ use granule_dynamics::unit::UnitConfig;
 /// The cells whose potential a trace is: their places among all cells, and their settings, of a network none.
 pub(super) struct Cells<'a> {
     places: Range<usize>,
-    unit: Option<&'a UnitConfig>,
+    unit: Option<Cow<'a, UnitConfig>>,
 }
 
 impl<'a> Cells<'a> {
@@ -54,7 +55,7 @@ impl<'a> Cells<'a> {
             values.get(column).or(values.first()).copied()
         };
         let mirrored = |threshold: f64, reset: f64| threshold + (threshold - reset);
-        match (self.unit, &config.network) {
+        match (self.unit.as_deref(), &config.network) {
             (Some(UnitConfig::Adex(cell)), _) => Some(cell.peak),
             (Some(UnitConfig::Izhikevich(cell)), _) => Some(cell.peak),
             (Some(unit @ UnitConfig::Lif(_)), _) => Some(mirrored(
@@ -75,7 +76,7 @@ impl<'a> Cells<'a> {
         trace: &Trace,
         (column, peak): (usize, f64),
     ) -> Vec<(f64, f64)> {
-        let low = match self.unit {
+        let low = match self.unit.as_deref() {
             Some(UnitConfig::Qif(_)) => between_spikes(trace, column).map(|(low, _)| low),
             _ => None,
         };
@@ -112,14 +113,19 @@ fn between_spikes(trace: &Trace, column: usize) -> Option<(f64, f64)> {
     (room > 0.0).then_some((low - room, high + room))
 }
 
-fn unit<'a>(config: &'a ExperimentConfig, level: Option<&str>) -> Option<&'a UnitConfig> {
+fn unit<'a>(config: &'a ExperimentConfig, level: Option<&str>) -> Option<Cow<'a, UnitConfig>> {
     match (level, &config.composite) {
-        (None, _) => config.unit.as_ref(),
+        (None, _) => config.unit.as_ref().map(Cow::Borrowed),
         (Some(name), Some(composite)) => {
             let mut levels = composite.levels.iter();
-            levels.find(|level| level.name == name)?.unit.as_ref()
+            let unit = levels.find(|level| level.name == name)?.unit.as_ref();
+            unit.map(Cow::Borrowed)
         }
-        _ => None,
+        (Some(name), None) => {
+            let mut all = config.populations().iter();
+            let own = all.find(|population| population.name == name)?;
+            own.neuron().map(Cow::Owned)
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use crate::testing::{assert_close, f64_place};
 
 mod cells;
 mod later;
+mod networks;
 mod rallpack;
 mod whole;
 

@@ -8,9 +8,10 @@ use serde_json::{Map, Value, json};
 pub const OF_RUNS: [&str; 1] = ["model"];
 
 /// The tables of an experiment whose numbers may be in files.
-pub const OF_EXPERIMENTS: [&str; 8] = [
+pub const OF_EXPERIMENTS: [&str; 9] = [
     "unit",
     "population",
+    "circuit",
     "system",
     "connectivity",
     "bold",

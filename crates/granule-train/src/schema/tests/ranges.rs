@@ -19,7 +19,11 @@ type Where = (String, Vec<(String, String)>);
 const MANY: f64 = 10_000.0;
 
 /// Words of refusals that a number inside its range meets on account of another key.
-const OTHERS: [&str; 36] = [
+const OTHERS: [&str; 40] = [
+    "as many as `",
+    "between populations of one size",
+    "between populations that both have",
+    "a whole number from 0 to",
     "unset with held_out_channels",
     "unset where channels are held out",
     "a part, from 1, and the number of parts",
@@ -70,9 +74,14 @@ const REPLACED: [&str; 5] = [
 /// A key that no configuration here has: a gate that is at its steady state.
 const UNSEEN: [&str; 1] = ["unit.initial.m"];
 
-/// The path of what a level has as that of the same thing alone.
+/// The path of what a level has, or of rules of plasticity, as that of the same thing alone.
 fn alone(path: &str) -> &str {
-    path.strip_prefix("composite.level.N.").unwrap_or(path)
+    let rules = ["composite.coupler.N.", "circuit.projection.N."].into_iter();
+    let mut rules = rules.filter_map(|place| path.strip_prefix(place));
+    let level = path.strip_prefix("composite.level.N.");
+    level
+        .or_else(|| rules.find(|rest| rest.starts_with("plasticity.")))
+        .unwrap_or(path)
 }
 
 struct Walk<'a> {
@@ -500,6 +509,91 @@ projection = { dense = { weights = [[0.5]] } }
 plasticity = { rules = [{ kind = "hebb" }] }
 "#;
 
+/// Every setting of populations and projections.
+const NETWORK: &str = r#"
+duration = 1.0
+dt = 0.1
+[[circuit.population]]
+name = "cells"
+size = 4
+cell = "lif"
+initial = { v = { normal = { mean = 5.0, deviation = 0.1 } } }
+current = { uniform = { low = 1.0, high = 2.0 } }
+positions = { line = { length = 1.0 } }
+[[circuit.population]]
+name = "ring"
+size = 4
+cell = "adex"
+positions = { ring = { length = 1.0 } }
+[[circuit.population]]
+name = "grid"
+size = 4
+cell = "rate"
+transfer = { power_law = { gain = 1.0, exponent = 2.0 } }
+positions = { grid = { side = 1.0 } }
+[[circuit.population]]
+name = "listed"
+size = 2
+cell = "spikes"
+train = { times = [0.1], cells = [0], period = 5.0 }
+[[circuit.projection]]
+from = "cells"
+to = "cells"
+rule = { kind = "distance-dependent", peak = 0.5, profile = { gaussian = { width = 1.0 } } }
+weight = { log-normal = { median = 0.1, deviation = 0.1 } }
+delay = { exponential = { mean = 1000.0 } }
+velocity = 1.0
+profile = { exponential = { width = 1.0 } }
+kinetics = { exponential = { time_constant = 1.0 } }
+[[circuit.projection]]
+from = "ring"
+to = "ring"
+rule = { kind = "fixed-probability", probability = 0.5 }
+weight = 1.0
+profile = { within = { width = 1.0 } }
+kinetics = { alpha = { time_constant = 1.0 } }
+effect = { nmda = { reversal = 0.0, magnesium = 1.0 } }
+[[circuit.projection]]
+from = "cells"
+to = "ring"
+rule = { kind = "fixed-out-degree", degree = 2 }
+weight = 1.0
+kinetics = { double-exponential = { rise = 1.0, decay = 2.0 } }
+[[circuit.projection]]
+from = "listed"
+to = "cells"
+weight = 1.0
+plasticity = { rules = [{ kind = "pair-stdp" }] }
+[[circuit.projection]]
+from = "listed"
+to = "cells"
+weight = 1.0
+short_term = { release = 0.5 }
+"#;
+
+/// A large network with a hundredth of its cells, and of the connections of each: whole ones take seconds.
+fn small(mut experiment: Table) -> Table {
+    let mut shrink = |list: &str, path: &[&str], above: i64| {
+        let circuit = experiment.get_mut("circuit");
+        let list = circuit.and_then(|circuit| circuit.get_mut(list));
+        let elements = list.and_then(Value::as_array_mut);
+        for element in elements.into_iter().flatten() {
+            let mut inner = Some(element);
+            for key in path {
+                inner = inner.and_then(|value| value.get_mut(*key));
+            }
+            if let Some(Value::Integer(count)) = inner
+                && *count > above
+            {
+                *count = (*count / 100).max(1);
+            }
+        }
+    };
+    shrink("population", &["size"], 1000);
+    shrink("projection", &["rule", "degree"], 100);
+    experiment
+}
+
 #[test]
 fn ranges_of_runs_are_those_of_validation() {
     let mut all = super::recipes();
@@ -562,8 +656,9 @@ fn ranges_of_experiments_are_those_of_validation() {
     let preset = |name: &str| -> Table { Preset::find(name).unwrap().toml.parse().unwrap() };
     let mut bases: Vec<Table> = PRESETS
         .iter()
-        .map(|preset| preset.toml.parse().unwrap())
+        .map(|preset| small(preset.toml.parse().unwrap()))
         .collect();
+    bases.push(NETWORK.parse().unwrap());
     bases.push(and(
         &preset("hodgkin-huxley"),
         "solver = \"tsit5\"\nrtol = 1e-4\natol = 1e-6\nrate_bin = 2.0",

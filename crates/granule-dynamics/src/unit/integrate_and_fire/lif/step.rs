@@ -21,6 +21,9 @@ pub struct LifDynamics {
     pub(super) observed: Observed,
 }
 
+/// A refractory period that ends within so many ms of a step's beginning is over.
+const ROUNDING: f64 = 1e-6;
+
 impl LifDynamics {
     fn decay(&self, time: Tensor<2>) -> Tensor<2> {
         (time / &self.values.time_constant).neg().exp()
@@ -98,6 +101,14 @@ impl Dynamics for LifDynamics {
             Observed::Voltage => state[0].clone(),
             Observed::Spikes => state[1].clone(),
         }
+    }
+
+    fn jump(&self, state: &State, by: Tensor<2>) -> State {
+        let waiting = state[2].clone().neg() + &self.values.refractory;
+        let refractory = waiting.greater_elem(ROUNDING);
+        let mut after = state.clone();
+        after.replace(0, state[0].clone() + by.mask_fill(refractory, 0.0));
+        after
     }
 
     fn progress(&self, state: &State) -> Option<Tensor<2>> {

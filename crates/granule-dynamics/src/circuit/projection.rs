@@ -1,0 +1,406 @@
+//! The projections of a circuit.
+
+use granule_io::budget;
+use granule_io::words::counted;
+use serde::{Deserialize, Serialize};
+
+use super::draw::{Draw, stream};
+use super::population::PopulationConfig;
+use super::rule::{Profile, RuleOfConnections, Site};
+use super::space::Space;
+use crate::DynamicsError;
+use crate::plasticity::{RulesConfig, ShortTermConfig};
+use crate::setting::Range;
+use crate::synapse::{Effect, Kinetics};
+
+/// Connections from the cells of one population to those of another.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ProjectionConfig {
+    /// What it is called, so that a setting is found by name. Default: its number alone, from 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The population that sends, or a list of several: each with each of `to` is connected by the same settings.
+    pub from: Names,
+    /// The population that receives, or a list of several.
+    pub to: Names,
+    /// Who is connected to whom. Default: all to all.
+    #[serde(default)]
+    pub rule: RuleOfConnections,
+    /// What a spike brings: without kinetics the jump of the potential, mV, else the peak of the current (µA/cm², pA) or of the
+    /// conductance (mS/cm², nS). Of a population of rates: the input for each unit of rate. A number, a list with one for each
+    /// connection of a `list`, or a distribution.
+    pub weight: Draw,
+    /// From a spike to its arrival, ms, rounded to whole steps; at least one. As `weight`. Default: one step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delay: Option<Draw>,
+    /// How fast a spike travels, in the unit of the positions per ms: the delay grows by the distance over it. Default: no
+    /// distance counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(transform = crate::setting::Range::Positive))]
+    pub velocity: Option<f64>,
+    /// What a weight is multiplied by at the distance of its cells. Default: 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<Profile>,
+    /// The time course after a spike. Default: none, the potential jumps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kinetics: Option<Kinetics>,
+    /// What the time course is. Default: a current.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effect: Option<Effect>,
+    /// Whether a cell may be connected to itself. Default false.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub autapses: bool,
+    /// Whether a rule with a fixed degree may connect two cells several times. Default false.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub multapses: bool,
+    /// Rules by which the weights change by the spikes of both sides. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plasticity: Option<RulesConfig>,
+    /// Depression and facilitation at short term. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub short_term: Option<ShortTermConfig>,
+}
+
+/// A name, or a list of names.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(untagged, expecting = "must be a name, or a list of names")]
+pub enum Names {
+    /// One.
+    One(String),
+    /// Several.
+    Several(Vec<String>),
+}
+
+impl Names {
+    /// All of them.
+    pub fn all(&self) -> &[String] {
+        match self {
+            Self::One(name) => std::slice::from_ref(name),
+            Self::Several(names) => names,
+        }
+    }
+}
+
+/// One pair of populations of a projection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pathway<'a> {
+    /// The projection, by its number.
+    pub(super) index: usize,
+    pub(super) from: &'a PopulationConfig,
+    pub(super) to: &'a PopulationConfig,
+}
+
+impl Pathway<'_> {
+    /// The stream of what is drawn for a setting.
+    fn stream(&self, name: &str) -> u64 {
+        let Self { index, from, to } = self;
+        stream(&format!(
+            "projection.{index}.{name}.{}.{}",
+            from.name, to.name
+        ))
+    }
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+/// The place of a setting of a projection in the configuration.
+pub(super) fn field(index: usize, name: &str) -> String {
+    format!("projection.{index}.{name}")
+}
+
+/// Numbers of connections: one for all of them, or one for each.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Each<T> {
+    One(T),
+    Of(Vec<T>),
+}
+
+impl<T: Copy + PartialEq> Each<T> {
+    pub(super) fn at(&self, connection: usize) -> T {
+        match self {
+            Self::One(value) => *value,
+            Self::Of(all) => all[connection],
+        }
+    }
+}
+
+/// The connections of a projection, by presynaptic cell.
+pub(super) struct Wired {
+    /// Where those of each cell end.
+    pub(super) ends: Vec<usize>,
+    pub(super) to: Vec<u32>,
+    pub(super) weights: Each<f64>,
+    /// In steps, from 1.
+    pub(super) delays: Each<u32>,
+}
+
+/// The longest delay, in steps: for each the network remembers all spikes of a step.
+const LONGEST: f64 = 1e5;
+
+/// A delay this close to a step, relative to it, is one.
+const ROUNDING: f64 = 1e-6;
+
+impl ProjectionConfig {
+    pub(super) fn validate(&self, index: usize) -> Result<(), DynamicsError> {
+        self.weight.check(&field(index, "weight"))?;
+        if let Some(delay) = &self.delay {
+            delay.check(&field(index, "delay"))?;
+        }
+        if let Some(velocity) = self.velocity {
+            Range::Positive.check(field(index, "velocity"), velocity)?;
+        }
+        if let Some(profile) = &self.profile {
+            profile.check(&field(index, "profile"))?;
+        }
+        let under = |error: DynamicsError, name: &str| error.under(&field(index, name));
+        if let Some(rules) = &self.plasticity {
+            rules
+                .validate()
+                .map_err(|error| under(error, "plasticity"))?;
+        }
+        if let Some(short_term) = &self.short_term {
+            short_term
+                .validate()
+                .map_err(|error| under(error, "short_term"))?;
+        }
+        Ok(())
+    }
+
+    /// Whether cell i reaches cell i alone, with one weight and one delay.
+    pub(super) fn is_direct(&self) -> bool {
+        let single = |draw: &Draw| matches!(draw, Draw::One(_));
+        self.rule.rule().is_one_to_one()
+            && single(&self.weight)
+            && self.delay.as_ref().is_none_or(single)
+            && self.velocity.is_none()
+            && self.profile.is_none()
+    }
+
+    fn site(&self, pathway: Pathway<'_>, seed: u64) -> Site {
+        let Pathway { index, from, to } = pathway;
+        let rule = field(index, "rule");
+        Site {
+            pre: from.size,
+            post: to.size,
+            recurrent: from.name == to.name,
+            autapses: self.autapses,
+            multapses: self.multapses,
+            space: Space::between(
+                (from.positions.as_ref(), from.size),
+                (to.positions.as_ref(), to.size),
+            ),
+            random: [seed, pathway.stream("rule")],
+            field: rule,
+        }
+    }
+
+    /// How many connections there are, about.
+    ///
+    /// # Errors
+    ///
+    /// [`DynamicsError::Config`] for a rule that does not fit the populations.
+    pub(super) fn count(&self, pathway: Pathway<'_>) -> Result<usize, DynamicsError> {
+        self.rule.rule().count(&self.site(pathway, 0))
+    }
+
+    /// Draws the connections.
+    pub(super) fn wire(
+        &self,
+        pathway: Pathway<'_>,
+        (dt, seed): (f64, u64),
+    ) -> Result<Wired, DynamicsError> {
+        let index = pathway.index;
+        let site = self.site(pathway, seed);
+        let rule = self.rule.rule();
+        let about = rule.count(&site)?;
+        // Of each connection its two cells, its weight and its delay, as they are drawn, in order, in the model and in its
+        // recorded step.
+        budget::ask_for_numbers(
+            format!("the connections of projection.{index}"),
+            &[6, about],
+        )?;
+        if u32::try_from(about).is_err() {
+            let allowed = "less than 2^32 connections";
+            return Err(DynamicsError::config(
+                &site.field,
+                counted(about, "connection"),
+                allowed,
+            ));
+        }
+        let mut pairs: Vec<[u32; 2]> = Vec::with_capacity(about);
+        rule.connect(&site, &mut |pre, post| {
+            pairs.push([pre as u32, post as u32])
+        });
+        let mut ends = vec![0usize; site.pre];
+        for [pre, _] in &pairs {
+            ends[*pre as usize] += 1;
+        }
+        let mut sum = 0;
+        let mut next = Vec::with_capacity(site.pre);
+        for end in &mut ends {
+            next.push(sum);
+            sum += *end;
+            *end = sum;
+        }
+        let own = rule.weights();
+        let listed = |draw: Option<&Draw>| matches!(draw, Some(Draw::Each(_)));
+        let is_listed = own.is_some() || listed(Some(&self.weight)) || listed(self.delay.as_ref());
+        let (mut to, mut order) = (vec![0; pairs.len()], Vec::new());
+        if is_listed {
+            order.resize(pairs.len(), 0u32);
+        }
+        for (at, [pre, post]) in pairs.iter().enumerate() {
+            let place = &mut next[*pre as usize];
+            to[*place] = *post;
+            if is_listed {
+                order[*place] = at as u32;
+            }
+            *place += 1;
+        }
+        drop(pairs);
+        let weight = match own {
+            Some(weights) => Draw::Each(weights),
+            None => self.weight.clone(),
+        };
+        let weights = self.numbers(("weight", pathway), &weight, (&ends, &to, &order), seed)?;
+        let weights = match (&self.profile, &site.space) {
+            (None, _) => weights,
+            (Some(_), None) => {
+                let allowed = "between populations that both have `positions`, on rings of one length or on none";
+                return Err(DynamicsError::config(
+                    field(index, "profile"),
+                    "this",
+                    allowed,
+                ));
+            }
+            (Some(profile), Some(space)) => {
+                let pairs = pairs_of(&ends, &to).enumerate();
+                let scaled = pairs.map(|(at, (pre, post))| {
+                    weights.at(at) * profile.at(space.distance(pre, post))
+                });
+                Each::Of(scaled.collect())
+            }
+        };
+        self.check_sign(index, &weights)?;
+        let delay = self.delay.clone().unwrap_or(Draw::One(dt));
+        let delays = self.numbers(("delay", pathway), &delay, (&ends, &to, &order), seed)?;
+        let steps = |delay: f64| {
+            let steps = delay / dt;
+            if (1.0 - ROUNDING..=LONGEST).contains(&steps) {
+                return Ok(steps.round().max(1.0) as u32);
+            }
+            let allowed = format!("from dt = {dt} to 100000 steps = {} ms", LONGEST * dt);
+            let allowed = match self.delay {
+                Some(Draw::From(_)) => format!("{allowed}, which limits of the distribution keep"),
+                _ => allowed,
+            };
+            Err(DynamicsError::config(field(index, "delay"), delay, allowed))
+        };
+        let delays = match (self.velocity, &site.space) {
+            (Some(_), None) => {
+                let allowed = "between populations that both have `positions`, on rings of one length or on none";
+                return Err(DynamicsError::config(
+                    field(index, "velocity"),
+                    "this",
+                    allowed,
+                ));
+            }
+            (Some(velocity), Some(space)) => {
+                let pairs = pairs_of(&ends, &to).enumerate();
+                let all = pairs.map(|(at, (pre, post))| {
+                    steps(delays.at(at) + space.distance(pre, post) / velocity)
+                });
+                Each::Of(all.collect::<Result<_, _>>()?)
+            }
+            (None, _) => match delays {
+                Each::One(delay) => Each::One(steps(delay)?),
+                Each::Of(all) => {
+                    let all = all.into_iter().map(steps);
+                    Each::Of(all.collect::<Result<_, _>>()?)
+                }
+            },
+        };
+        Ok(Wired {
+            ends,
+            to,
+            weights,
+            delays,
+        })
+    }
+
+    /// One number for each connection, in the order of the presynaptic cells.
+    fn numbers(
+        &self,
+        (name, pathway): (&str, Pathway<'_>),
+        draw: &Draw,
+        (ends, to, order): (&[usize], &[u32], &[u32]),
+        seed: u64,
+    ) -> Result<Each<f64>, DynamicsError> {
+        let place = field(pathway.index, name);
+        match draw {
+            Draw::One(value) => Ok(Each::One(*value)),
+            Draw::Each(values) if values.len() == to.len() => {
+                let all = order.iter().map(|at| values[*at as usize]);
+                Ok(Each::Of(all.collect()))
+            }
+            Draw::Each(values) => {
+                let found = format!("[{}]", counted(values.len(), "value"));
+                let allowed = format!(
+                    "one value, or {}: one for each connection, in the order of the rule",
+                    to.len()
+                );
+                Err(DynamicsError::config(place, found, allowed))
+            }
+            Draw::From(_) => {
+                let stream = pathway.stream(name);
+                let mut all = Vec::with_capacity(to.len());
+                for (cell, end) in ends.iter().enumerate() {
+                    let next = draw.of_connections(cell, [seed, stream]);
+                    all.extend(next.into_iter().flatten().take(end - all.len()));
+                }
+                Ok(Each::Of(all))
+            }
+        }
+    }
+
+    /// Conductances are not negative.
+    fn check_sign(&self, index: usize, weights: &Each<f64>) -> Result<(), DynamicsError> {
+        if matches!(self.effect, None | Some(Effect::Current)) {
+            return Ok(());
+        }
+        let negative = match weights {
+            Each::One(weight) => (*weight < 0.0).then_some(*weight),
+            Each::Of(all) => all.iter().copied().find(|weight| *weight < 0.0),
+        };
+        match negative {
+            Some(weight) => {
+                let allowed =
+                    "at least 0, for a conductance is not negative: its reversal says what it does";
+                Err(DynamicsError::config(
+                    field(index, "weight"),
+                    weight,
+                    allowed,
+                ))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// Both cells of each connection.
+pub(super) fn pairs_of<'a>(
+    ends: &'a [usize],
+    to: &'a [u32],
+) -> impl Iterator<Item = (usize, usize)> + 'a {
+    let firsts = std::iter::once(0).chain(ends.iter().copied());
+    let rows = firsts.zip(ends).enumerate();
+    rows.flat_map(|(pre, (first, end))| {
+        let own = to[first..*end].iter();
+        own.map(move |post| (pre, *post as usize))
+    })
+}
