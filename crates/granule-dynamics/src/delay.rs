@@ -46,7 +46,7 @@ impl Default for DelayConfig {
 }
 
 /// Delays of more steps than this are refused: each holds a tensor.
-const LONGEST: f64 = 1e5;
+pub(crate) const LONGEST: f64 = 1e5;
 
 impl DelayConfig {
     /// Checks every setting for steps of `dt` ms.
@@ -99,7 +99,7 @@ impl DelayConfig {
 }
 
 /// A delay this close to a whole number of steps, relative to one, is that number.
-const ROUNDING: f64 = 1e-6;
+pub(crate) const ROUNDING: f64 = 1e-6;
 
 /// Where in the past a delay is read.
 #[derive(Clone, Copy, Debug, PartialEq)]

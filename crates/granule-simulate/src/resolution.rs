@@ -35,7 +35,7 @@ impl ExperimentConfig {
             steps.push(own("its synapses", Some(shortest), SolverKind::Rk4));
         }
         let neurons = self.populations().iter();
-        for (population, unit) in neurons.filter_map(|own| Some((own, own.neuron()?))) {
+        for (population, unit) in neurons.filter_map(|own| Some((own, own.neuron(self.seed)?))) {
             let method = own(unit.name(), unit.shortest_time_constant(), SolverKind::Rk4);
             steps.push(Step {
                 solver: population.solver_of(&unit),

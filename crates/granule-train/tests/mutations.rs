@@ -3,6 +3,9 @@
 //! `GRANULE_MUTATIONS=20000 cargo test --release -p granule-train --test mutations` tries more of them.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "../src/schema/tests/small.rs"]
+mod small;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
@@ -16,7 +19,8 @@ use granule_models::{InputShape, ModelConfig};
 use granule_simulate::ExperimentConfig;
 use granule_simulate::presets::PRESETS;
 use granule_train::{Loss, OptimizerConfig, RecordingConfig, RunConfig, ScheduleConfig};
-use toml::Value;
+use small::small;
+use toml::{Table, Value};
 
 const CASES: usize = 500;
 
@@ -136,29 +140,6 @@ fn built_experiment(text: &str, device: &Device) -> Result<(), String> {
     built.map(drop).map_err(|e| e.to_string())
 }
 
-/// A large network with a hundredth of its cells, and of the connections of each: whole ones take seconds.
-fn small(mut experiment: Value) -> Value {
-    let mut shrink = |list: &str, path: &[&str], above: i64| {
-        let circuit = experiment.get_mut("circuit");
-        let list = circuit.and_then(|circuit| circuit.get_mut(list));
-        let elements = list.and_then(Value::as_array_mut);
-        for element in elements.into_iter().flatten() {
-            let mut inner = Some(element);
-            for key in path {
-                inner = inner.and_then(|value| value.get_mut(*key));
-            }
-            if let Some(Value::Integer(count)) = inner
-                && *count > above
-            {
-                *count = (*count / 100).max(1);
-            }
-        }
-    };
-    shrink("population", &["size"], 1000);
-    shrink("projection", &["rule", "degree"], 100);
-    experiment
-}
-
 /// Whole configurations with every key that has a value.
 fn configurations() -> Vec<(String, Value, Build)> {
     let mut all: Vec<(String, Value, Build)> = Vec::new();
@@ -166,7 +147,7 @@ fn configurations() -> Vec<(String, Value, Build)> {
     for preset in PRESETS {
         let config: ExperimentConfig = toml::from_str(preset.toml).unwrap();
         levels = config.composite.clone().or(levels);
-        let whole = small(Value::try_from(&config).unwrap());
+        let whole = small(Table::try_from(&config).unwrap()).into();
         all.push((preset.name.into(), whole, built_experiment));
     }
     let mut runs = Vec::new();

@@ -28,7 +28,7 @@ impl From<f64> for Draw {
     }
 }
 
-/// What a number is drawn from.
+/// What a number is drawn from. What is not from `low` to `high` is drawn again.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -40,7 +40,7 @@ pub enum Distribution {
         /// The highest, at least `low`.
         high: f64,
     },
-    /// The normal distribution; what is not from `low` to `high` is drawn again.
+    /// The normal distribution.
     Normal {
         /// The mean without limits.
         mean: f64,
@@ -62,93 +62,124 @@ pub enum Distribution {
         /// The standard deviation of the logarithm.
         #[cfg_attr(feature = "schema", schemars(transform = crate::setting::Range::NonNegative))]
         deviation: f64,
+        /// The lowest. Default: none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        low: Option<f64>,
+        /// The highest. Default: none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        high: Option<f64>,
     },
     /// The exponential distribution.
     Exponential {
-        /// The mean.
+        /// The mean without limits.
         #[cfg_attr(feature = "schema", schemars(transform = crate::setting::Range::Positive))]
         mean: f64,
+        /// The lowest. Default: none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        low: Option<f64>,
+        /// The highest. Default: none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        high: Option<f64>,
     },
 }
 
-/// How often a number is drawn that has to be within limits.
-const TRIES: usize = 1000;
-
 impl Distribution {
-    fn check(&self, field: &str) -> Result<(), DynamicsError> {
-        let at = |name: &str| format!("{field}.{name}");
-        let any = |name: &str, value: f64| Range::Any.check(at(name), value);
-        let ordered = |name: &str, low: f64, high: f64| {
-            if low <= high {
-                return Ok(());
-            }
-            let allowed = format!("at least low = {low}");
-            Err(DynamicsError::config(at(name), high, allowed))
-        };
+    /// What it is called, and the lowest and the highest number that it has.
+    fn limits(&self) -> (&'static str, [f64; 2]) {
+        let above = |least: f64, low: Option<f64>| low.map_or(least, |low| low.max(least));
+        let below = |high: Option<f64>| high.unwrap_or(f64::INFINITY);
         match *self {
-            Self::Uniform { low, high } => {
-                any("uniform.low", low)?;
-                any("uniform.high", high)?;
-                ordered("uniform.high", low, high)
+            Self::Uniform { low, high } => ("uniform", [low, high]),
+            Self::Normal { low, high, .. } => {
+                ("normal", [above(f64::NEG_INFINITY, low), below(high)])
             }
+            Self::LogNormal { low, high, .. } => ("log-normal", [above(0.0, low), below(high)]),
+            Self::Exponential { low, high, .. } => ("exponential", [above(0.0, low), below(high)]),
+        }
+    }
+
+    /// The lowest number that it has.
+    pub(super) fn lowest(&self) -> f64 {
+        self.limits().1[0]
+    }
+
+    fn check(&self, field: &str) -> Result<(), DynamicsError> {
+        let (kind, [lowest, highest]) = self.limits();
+        let at = |name: &str| format!("{field}.{kind}.{name}");
+        let given = |name: &str, value: Option<f64>| match value {
+            Some(value) => Range::Any.check(at(name), value),
+            None => Ok(()),
+        };
+        // Within five deviations of the mean there is something to draw.
+        let around = |mean: f64, deviation: f64, ends: [f64; 2]| {
+            let reach = 5.0 * deviation;
+            if ends[0] > mean + reach || ends[1] < mean - reach {
+                let found = format!("{lowest} to {highest}");
+                let allowed = "limits that meet the five deviations around the middle";
+                return Err(DynamicsError::config(at("low"), found, allowed));
+            }
+            Ok(())
+        };
+        let ends = match *self {
+            Self::Uniform { low, high } => [Some(low), Some(high)],
             Self::Normal {
                 mean,
                 deviation,
                 low,
                 high,
             } => {
-                any("normal.mean", mean)?;
-                Range::NonNegative.check(at("normal.deviation"), deviation)?;
-                let low = low.unwrap_or(f64::NEG_INFINITY);
-                let high = high.unwrap_or(f64::INFINITY);
-                if low.is_nan() || high.is_nan() {
-                    let allowed = "limits that are numbers";
-                    return Err(DynamicsError::config(at("normal"), "NaN", allowed));
-                }
-                ordered("normal.high", low, high)?;
-                // Within five deviations of the mean there is something to draw.
-                let reach = 5.0 * deviation;
-                if low > mean + reach || high < mean - reach {
-                    let found = format!("{low} to {high}");
-                    let allowed = format!(
-                        "limits that a number of mean {mean} and deviation {deviation} can meet"
-                    );
-                    return Err(DynamicsError::config(at("normal"), found, allowed));
-                }
-                Ok(())
+                Range::Any.check(at("mean"), mean)?;
+                Range::NonNegative.check(at("deviation"), deviation)?;
+                around(mean, deviation, [lowest, highest])?;
+                [low, high]
             }
-            Self::LogNormal { median, deviation } => {
-                Range::Positive.check(at("log-normal.median"), median)?;
-                Range::NonNegative.check(at("log-normal.deviation"), deviation)
+            Self::LogNormal {
+                median,
+                deviation,
+                low,
+                high,
+            } => {
+                Range::Positive.check(at("median"), median)?;
+                Range::NonNegative.check(at("deviation"), deviation)?;
+                let logarithms = [lowest, highest.max(0.0)].map(f64::ln);
+                around(median.ln(), deviation, logarithms)?;
+                [low, high]
             }
-            Self::Exponential { mean } => Range::Positive.check(at("exponential.mean"), mean),
+            Self::Exponential { mean, low, high } => {
+                Range::Positive.check(at("mean"), mean)?;
+                [low, high]
+            }
+        };
+        given("low", ends[0])?;
+        given("high", ends[1])?;
+        if lowest <= highest {
+            return Ok(());
         }
+        let allowed = format!("at least low = {lowest}");
+        Err(DynamicsError::config(at("high"), highest, allowed))
     }
 
     /// The next number by uniform ones in (0, 1].
     fn next(&self, random: &mut impl FnMut() -> f64) -> f64 {
-        match *self {
+        let (_, [lowest, highest]) = self.limits();
+        let drawn = match *self {
             Self::Uniform { low, high } => high - (high - low) * random(),
             Self::Normal {
-                mean,
-                deviation,
-                low,
-                high,
+                mean, deviation, ..
+            } => normal_within([mean, deviation], [lowest, highest], random),
+            Self::LogNormal {
+                median, deviation, ..
             } => {
-                let low = low.unwrap_or(f64::NEG_INFINITY);
-                let high = high.unwrap_or(f64::INFINITY);
-                let mut drawn = mean;
-                for _ in 0..TRIES {
-                    drawn = mean + deviation * normal(random);
-                    if (low..=high).contains(&drawn) {
-                        return drawn;
-                    }
-                }
-                drawn.clamp(low, high)
+                let ends = [lowest, highest].map(f64::ln);
+                normal_within([median.ln(), deviation], ends, random).exp()
             }
-            Self::LogNormal { median, deviation } => median * (deviation * normal(random)).exp(),
-            Self::Exponential { mean } => -mean * random().ln(),
-        }
+            Self::Exponential { mean, .. } => {
+                // The share of the numbers above the lowest that are not above the highest.
+                let share = -(-(highest - lowest) / mean).exp_m1();
+                lowest - mean * (share * (random() - 1.0)).ln_1p()
+            }
+        };
+        drawn.clamp(lowest, highest)
     }
 }
 
@@ -156,6 +187,47 @@ impl Distribution {
 fn normal(random: &mut impl FnMut() -> f64) -> f64 {
     let radius = (-2.0 * random().ln()).sqrt();
     radius * (std::f64::consts::TAU * random()).cos()
+}
+
+/// A normal number of this mean and deviation within limits.
+fn normal_within(
+    [mean, deviation]: [f64; 2],
+    [low, high]: [f64; 2],
+    random: &mut impl FnMut() -> f64,
+) -> f64 {
+    if deviation == 0.0 {
+        return mean;
+    }
+    let [low, high] = [low, high].map(|end| (end - mean) / deviation);
+    mean + deviation * standard_within([low, high], random)
+}
+
+/// A standard normal number within limits (Robert 1995, doi:10.1007/BF00143942). However far out the limits are and however
+/// narrow, a good part of what is proposed is taken.
+fn standard_within([low, high]: [f64; 2], random: &mut impl FnMut() -> f64) -> f64 {
+    if high < 0.0 {
+        return -standard_within([-high, -low], random);
+    }
+    let nearest = low.max(0.0);
+    loop {
+        if nearest == 0.0 && high - low >= 1.0 {
+            let drawn = normal(random);
+            if (low..=high).contains(&drawn) {
+                return drawn;
+            }
+        } else if (high - low) * nearest <= 1.0 && high - low <= 2.0 {
+            let drawn = high - (high - low) * random();
+            if random() <= (0.5 * (nearest * nearest - drawn * drawn)).exp() {
+                return drawn;
+            }
+        } else {
+            let rate = 0.5 * (low + (low * low + 4.0).sqrt());
+            let drawn = low - random().ln() / rate;
+            if drawn <= high && random() <= (-0.5 * (drawn - rate).powi(2)).exp() {
+                return drawn;
+            }
+        }
+    }
 }
 
 impl Draw {

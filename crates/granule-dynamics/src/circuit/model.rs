@@ -152,7 +152,7 @@ impl CircuitConfig {
                 let shape = [ends.from, ends.to].map(|at| self.populations[at].size);
                 PlasticWeights::new(rules, &wired, shape, place)
             });
-        let plastic = plastic.collect();
+        let plastic = plastic.collect::<Result<_, _>>()?;
         let facilitating = short_term.into_iter().zip(listed);
         let facilitating = facilitating.map(|(short_term, (lists, weights))| {
             Ok(Facilitating {
@@ -219,18 +219,24 @@ impl RateUnits {
 }
 
 impl PlasticWeights {
-    fn new(rules: Rules, wired: &Wired, [pre, post]: [usize; 2], place: &Place) -> Self {
-        let (mut weights, mut there) = (vec![0.0; pre * post], vec![0.0; pre * post]);
+    fn new(
+        rules: Rules,
+        wired: &Wired,
+        [pre, post]: [usize; 2],
+        place: &Place,
+    ) -> Result<Self, DynamicsError> {
+        let zeros = || budget::filled(0.0, pre * post, "weights that change");
+        let (mut weights, mut there) = (zeros()?, zeros()?);
         for (at, (from, to)) in pairs_of(&wired.ends, &wired.to).enumerate() {
             weights[from * post + to] += wired.weights.at(at);
             there[from * post + to] = 1.0;
         }
         let everywhere = there.iter().all(|there| *there == 1.0);
-        Self {
+        Ok(Self {
             rules,
             weights: place.tensor(weights, [pre, post]),
             connected: (!everywhere).then(|| place.tensor(there, [1, pre * post])),
-        }
+        })
     }
 
     fn connection(&self) -> PlasticConnection<Rules> {

@@ -1,5 +1,6 @@
 //! What is where in the state of a circuit, and what its connections are made of.
 
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 use granule_io::budget;
@@ -7,7 +8,7 @@ use granule_ops::Connections;
 
 use super::CircuitConfig;
 use super::population::{Cell, PopulationConfig, check_name};
-use super::projection::{Each, Pathway, ProjectionConfig, Wired, field, pairs_of};
+use super::projection::{Each, HELD, Names, Pathway, ProjectionConfig, Wired, field, pairs_of};
 use super::source::Source;
 use crate::setting::choices;
 use crate::synapse::{BoundEffect, BoundKinetics, Effect, Kinetics};
@@ -135,17 +136,18 @@ pub(super) struct Ends {
     pub(super) to: usize,
 }
 
-/// Looks populations up by their names.
-fn find(
-    populations: &[PopulationConfig],
-    place: String,
-    name: &str,
-) -> Result<usize, DynamicsError> {
-    let found = populations.iter().position(|own| own.name == name);
-    found.ok_or_else(|| {
-        let known = populations.iter().map(|own| own.name.as_str());
-        DynamicsError::config(place, format!("{name:?}"), choices(name, known))
-    })
+/// The most populations, and the most pairs of them with a projection.
+const MOST: usize = 10_000;
+
+/// The most pairs of cells between which weights change: these are kept for all pairs.
+const MOST_PLASTIC: usize = 10_000_000;
+
+fn check_most(field: &str, count: usize, what: &str) -> Result<(), DynamicsError> {
+    if count <= MOST {
+        return Ok(());
+    }
+    let allowed = format!("at most {MOST} {what}");
+    Err(DynamicsError::config(field, format!("[{count}]"), allowed))
 }
 
 impl CircuitConfig {
@@ -159,27 +161,27 @@ impl CircuitConfig {
         if self.populations.is_empty() {
             return Err(DynamicsError::config("population", "none", "at least one"));
         }
-        for (at, population) in self.populations.iter().enumerate() {
+        let count = self.populations.len();
+        check_most("population", count, "populations")?;
+        let mut names = HashSet::new();
+        for population in &self.populations {
             population.validate()?;
-            if self.populations[..at]
-                .iter()
-                .any(|own| own.name == population.name)
-            {
+            if !names.insert(&population.name) {
                 let found = format!("{:?} twice", population.name);
                 let allowed = "another name for each population";
                 return Err(DynamicsError::config("population.name", found, allowed));
             }
         }
+        if self.populations.iter().all(PopulationConfig::is_of_spikes) {
+            let allowed = "one of neurons or of rates at least";
+            return Err(DynamicsError::config("population", "spikes alone", allowed));
+        }
         self.pathways()?;
         for (index, projection) in self.projections.iter().enumerate() {
             projection.validate(index)?;
             if let Some(name) = &projection.name {
-                let known = self.populations.iter().map(|own| &own.name);
-                let before = self.projections[..index]
-                    .iter()
-                    .filter_map(|own| own.name.as_ref());
                 check_name(&field(index, "name"), name)?;
-                if known.chain(before).any(|own| own == name) {
+                if !names.insert(name) {
                     let allowed = "a name that no population and no other projection has";
                     let found = format!("{name:?}");
                     return Err(DynamicsError::config(field(index, "name"), found, allowed));
@@ -191,20 +193,42 @@ impl CircuitConfig {
 
     /// All pairs of populations between which there is a projection, in the order of the projections.
     pub(super) fn pathways(&self) -> Result<Vec<Ends>, DynamicsError> {
+        let names = self.populations.iter().map(|own| own.name.as_str());
+        let places: HashMap<&str, usize> = names.enumerate().map(|(at, own)| (own, at)).collect();
+        let find = |place: &str, names: &Names| {
+            if names.all().is_empty() {
+                let allowed = "at least one population";
+                return Err(DynamicsError::config(place, "[]", allowed));
+            }
+            let mut seen = HashSet::new();
+            let one = |name: &str| match places.get(name) {
+                Some(at) if !seen.insert(*at) => {
+                    let found = format!("{name:?} twice");
+                    Err(DynamicsError::config(place, found, "each population once"))
+                }
+                Some(at) => Ok(*at),
+                None => {
+                    let known = self.populations.iter().map(|own| own.name.as_str());
+                    let allowed = choices(name, known);
+                    Err(DynamicsError::config(place, format!("{name:?}"), allowed))
+                }
+            };
+            let names = names.all().iter().map(String::as_str);
+            names.map(one).collect::<Result<Vec<_>, _>>()
+        };
         let mut all = Vec::new();
         for (index, projection) in self.projections.iter().enumerate() {
-            for (name, names) in [("from", &projection.from), ("to", &projection.to)] {
-                if names.all().is_empty() {
-                    let allowed = "at least one population";
-                    return Err(DynamicsError::config(field(index, name), "[]", allowed));
-                }
-            }
-            for from in projection.from.all() {
-                let from = find(&self.populations, field(index, "from"), from)?;
-                for to in projection.to.all() {
-                    let to = find(&self.populations, field(index, "to"), to)?;
-                    all.push(Ends { index, from, to });
-                }
+            let from = find(&field(index, "from"), &projection.from)?;
+            let to = find(&field(index, "to"), &projection.to)?;
+            let pairs = from.len().saturating_mul(to.len());
+            let what = "pairs of populations that are connected";
+            check_most("projection", pairs.saturating_add(all.len()), what)?;
+            for from in from {
+                all.extend(to.iter().map(|to| Ends {
+                    index,
+                    from,
+                    to: *to,
+                }));
             }
         }
         Ok(all)
@@ -403,7 +427,7 @@ impl Plan {
             .map(|ends| config.projections[ends.index].count(config.pathway(*ends)));
         let about = about.collect::<Result<Vec<_>, _>>()?.into_iter();
         let about = about.fold(0, usize::saturating_add);
-        budget::ask_for_numbers("the connections", &[6, about])?;
+        budget::ask_for_numbers("the connections", &[HELD, about])?;
 
         let mut drawn = Drawn {
             matrices: Vec::new(),
@@ -458,9 +482,18 @@ impl Plan {
             if !(plastic || short_term || projection.is_direct()) {
                 continue;
             }
+            let pairs = populations[from].size.saturating_mul(populations[to].size);
+            if plastic && pairs > MOST_PLASTIC {
+                let found = format!("weights of {pairs} pairs of cells");
+                let allowed = format!(
+                    "at most {MOST_PLASTIC} pairs, for weights that change are kept of all"
+                );
+                let place = field(index, "plasticity");
+                return Err(DynamicsError::config(place, found, allowed));
+            }
             let wired = projection.wire(config.pathway(ends), (dt, seed))?;
             let Each::One(delay) = wired.delays else {
-                let allowed = "one for all connections where they are plastic";
+                let allowed = "one for all connections where they have plasticity or short_term";
                 return Err(DynamicsError::config(
                     field(index, "delay"),
                     "several",
@@ -469,7 +502,6 @@ impl Plan {
             };
             connections += wired.to.len();
             let kind = if plastic {
-                let pairs = populations[from].size.saturating_mul(populations[to].size);
                 // Weights of all pairs, before and after a step, with what a rule makes of them.
                 let what = format!("the weights of projection.{index}, which is plastic");
                 budget::ask_for_numbers(what, &[8, pairs])?;
@@ -605,7 +637,9 @@ fn join(
         sum += *end;
         *end = sum;
     }
-    let (mut to, mut weights) = (vec![0u32; sum], vec![0.0; sum]);
+    let what = "the connections in order";
+    let mut to = budget::filled(0u32, sum, what)?;
+    let mut weights = budget::filled(0.0, sum, what)?;
     for block in blocks {
         for (at, (pre, post)) in pairs_of(&block.wired.ends, &block.wired.to).enumerate() {
             let own = &mut next[row(&block, pre, at)];

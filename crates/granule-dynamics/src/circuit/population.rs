@@ -27,7 +27,8 @@ pub struct PopulationConfig {
     /// A neuron, as `lif`, `adex`, `izhikevich` or `hodgkin-huxley`; `rate` for units of a rate, τ dx/dt = −x + input, that send
     /// r(x); `poisson` for trains of independent spikes, `spikes` for those of a list.
     pub cell: String,
-    /// The parameters of the cell by their names, each a number, a list or a distribution; of `poisson` its `rate` in Hz and,
+    /// The parameters of the cell by their names, each a number, a list or a distribution; one number of what a neuron has beside
+    /// them, as the `peak` of `adex`; of `poisson` its `rate` in Hz and,
     /// where it is not there all the time, its `onset` and `end` in ms, of `rate` its `time_constant` in ms. Default: those of the cell.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub parameters: BTreeMap<String, Draw>,
@@ -68,6 +69,9 @@ pub(super) fn check_name(field: &str, name: &str) -> Result<(), DynamicsError> {
     let allowed = "letters, digits, - and _; not digits alone";
     Err(DynamicsError::config(field, format!("{name:?}"), allowed))
 }
+
+/// Settings of a neuron that a population has under names of its own.
+const RESERVED: [&str; 5] = ["kind", "cells", "parameters", "initial", "current"];
 
 /// What the cells of a population are.
 pub(super) enum Cell {
@@ -136,8 +140,7 @@ impl PopulationConfig {
             .iter()
             .map(|(info, _)| info.name)
             .collect();
-        self.check_parameters(&known)?;
-        let unit = self.unit(seed)?;
+        let unit = self.unit(seed, &known)?;
         if unit.inputs() != self.size {
             let allowed = "cells of one compartment";
             return Err(DynamicsError::config(
@@ -166,8 +169,9 @@ impl PopulationConfig {
         }
     }
 
-    /// The settings of the neuron, as a configuration has them.
-    fn unit(&self, seed: u64) -> Result<UnitConfig, DynamicsError> {
+    /// The settings of the neuron, as a configuration has them. What is none of its `known` parameters may be a setting beside them,
+    /// as `refractory` is of some.
+    fn unit(&self, seed: u64, known: &[&str]) -> Result<UnitConfig, DynamicsError> {
         let held = |values: Values| match values {
             Values::One(value) => Held::Float(value),
             Values::Each(all) => Held::List(all.into_iter().map(Held::Float).collect()),
@@ -183,11 +187,22 @@ impl PopulationConfig {
             ("kind".to_owned(), Held::Text(self.cell.clone())),
             ("cells".to_owned(), Held::Unsigned(self.size as u64)),
         ];
-        if !self.parameters.is_empty() {
-            all.push((
-                "parameters".to_owned(),
-                table("parameters", &self.parameters),
-            ));
+        let is_known = |name: &String| known.contains(&name.as_str());
+        let (parameters, beside): (BTreeMap<_, _>, BTreeMap<_, _>) = self
+            .parameters
+            .clone()
+            .into_iter()
+            .partition(|(name, _)| is_known(name));
+        if !parameters.is_empty() {
+            all.push(("parameters".to_owned(), table("parameters", &parameters)));
+        }
+        for (name, draw) in &beside {
+            match draw {
+                Draw::One(value) if !RESERVED.contains(&name.as_str()) => {
+                    all.push((name.clone(), Held::Float(*value)));
+                }
+                _ => self.check_parameters(known)?,
+            }
         }
         if !self.initial.is_empty() {
             all.push(("initial".to_owned(), table("initial", &self.initial)));
@@ -196,15 +211,22 @@ impl PopulationConfig {
             let values = self.drawn("current", "", current, seed);
             all.push(("current".to_owned(), held(values)));
         }
-        UnitConfig::deserialize(Held::Table(all)).map_err(|error| {
+        UnitConfig::deserialize(Held::Table(all)).or_else(|error| {
+            self.check_parameters(known)?;
             let place = format!("population.{}", self.name);
-            DynamicsError::config(place, &self.cell, error.placed("its table"))
+            let allowed = error.placed("its table");
+            Err(DynamicsError::config(place, &self.cell, allowed))
         })
     }
 
-    /// The kind of neuron with its numbers, for pictures; none of a source.
-    pub fn neuron(&self) -> Option<UnitConfig> {
-        match self.cell(0).ok()? {
+    /// Whether it is of neither neurons nor rates.
+    pub(super) fn is_of_spikes(&self) -> bool {
+        SOURCES.contains(&self.cell.as_str()) && self.cell != "rate"
+    }
+
+    /// The kind of neuron with the numbers that the network of this seed has; none of a source.
+    pub fn neuron(&self, seed: u64) -> Option<UnitConfig> {
+        match self.cell(seed).ok()? {
             Cell::Unit(unit) => Some(*unit),
             Cell::Source(_) => None,
         }

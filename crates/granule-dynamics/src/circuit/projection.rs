@@ -9,6 +9,7 @@ use super::population::PopulationConfig;
 use super::rule::{Profile, RuleOfConnections, Site};
 use super::space::Space;
 use crate::DynamicsError;
+use crate::delay::{LONGEST, ROUNDING};
 use crate::plasticity::{RulesConfig, ShortTermConfig};
 use crate::setting::Range;
 use crate::synapse::{Effect, Kinetics};
@@ -108,6 +109,10 @@ fn is_false(value: &bool) -> bool {
     !value
 }
 
+/// Numbers that are held of each connection at the most: its two cells, its weight and its delay, as they are drawn, in order,
+/// in the model and in its recorded step.
+pub(super) const HELD: usize = 6;
+
 /// The place of a setting of a projection in the configuration.
 pub(super) fn field(index: usize, name: &str) -> String {
     format!("projection.{index}.{name}")
@@ -138,12 +143,6 @@ pub(super) struct Wired {
     /// In steps, from 1.
     pub(super) delays: Each<u32>,
 }
-
-/// The longest delay, in steps: for each the network remembers all spikes of a step.
-const LONGEST: f64 = 1e5;
-
-/// A delay this close to a step, relative to it, is one.
-const ROUNDING: f64 = 1e-6;
 
 impl ProjectionConfig {
     pub(super) fn validate(&self, index: usize) -> Result<(), DynamicsError> {
@@ -218,24 +217,30 @@ impl ProjectionConfig {
         let site = self.site(pathway, seed);
         let rule = self.rule.rule();
         let about = rule.count(&site)?;
-        // Of each connection its two cells, its weight and its delay, as they are drawn, in order, in the model and in its
-        // recorded step.
-        budget::ask_for_numbers(
-            format!("the connections of projection.{index}"),
-            &[6, about],
-        )?;
+        let what = || format!("the connections of projection.{index}");
+        budget::ask_for_numbers(what(), &[HELD, about])?;
+        let many = |count: usize| {
+            let found = counted(count, "connection");
+            DynamicsError::config(&site.field, found, "less than 2^32 connections")
+        };
         if u32::try_from(about).is_err() {
-            let allowed = "less than 2^32 connections";
-            return Err(DynamicsError::config(
-                &site.field,
-                counted(about, "connection"),
-                allowed,
-            ));
+            return Err(many(about));
         }
-        let mut pairs: Vec<[u32; 2]> = Vec::with_capacity(about);
+        let mut pairs: Vec<[u32; 2]> = budget::with_capacity(about, what())?;
+        let mut room = Ok(());
         rule.connect(&site, &mut |pre, post| {
-            pairs.push([pre as u32, post as u32])
+            // There may be some more than were expected.
+            if pairs.len() == pairs.capacity() && room.is_ok() {
+                room = budget::reserve(&mut pairs, 1 + about / 8, what());
+            }
+            if room.is_ok() {
+                pairs.push([pre as u32, post as u32]);
+            }
         });
+        room?;
+        if u32::try_from(pairs.len()).is_err() {
+            return Err(many(pairs.len()));
+        }
         let mut ends = vec![0usize; site.pre];
         for [pre, _] in &pairs {
             ends[*pre as usize] += 1;
@@ -286,8 +291,15 @@ impl ProjectionConfig {
                 Each::Of(scaled.collect())
             }
         };
-        self.check_sign(index, &weights)?;
+        self.check_weights(index, &weights)?;
         let delay = self.delay.clone().unwrap_or(Draw::One(dt));
+        if let Draw::From(distribution) = &delay
+            && distribution.lowest() < dt * (1.0 - ROUNDING)
+        {
+            let found = format!("numbers from {}", distribution.lowest());
+            let allowed = format!("at least one step, dt = {dt} ms, as the lowest: set low");
+            return Err(DynamicsError::config(field(index, "delay"), found, allowed));
+        }
         let delays = self.numbers(("delay", pathway), &delay, (&ends, &to, &order), seed)?;
         let steps = |delay: f64| {
             let steps = delay / dt;
@@ -295,10 +307,6 @@ impl ProjectionConfig {
                 return Ok(steps.round().max(1.0) as u32);
             }
             let allowed = format!("from dt = {dt} to 100000 steps = {} ms", LONGEST * dt);
-            let allowed = match self.delay {
-                Some(Draw::From(_)) => format!("{allowed}, which limits of the distribution keep"),
-                _ => allowed,
-            };
             Err(DynamicsError::config(field(index, "delay"), delay, allowed))
         };
         let delays = match (self.velocity, &site.space) {
@@ -344,6 +352,7 @@ impl ProjectionConfig {
         let place = field(pathway.index, name);
         match draw {
             Draw::One(value) => Ok(Each::One(*value)),
+            Draw::Each(values) if values.len() == 1 => Ok(Each::One(values[0])),
             Draw::Each(values) if values.len() == to.len() => {
                 let all = order.iter().map(|at| values[*at as usize]);
                 Ok(Each::Of(all.collect()))
@@ -368,25 +377,25 @@ impl ProjectionConfig {
         }
     }
 
-    /// Conductances are not negative.
-    fn check_sign(&self, index: usize, weights: &Each<f64>) -> Result<(), DynamicsError> {
-        if matches!(self.effect, None | Some(Effect::Current)) {
-            return Ok(());
-        }
-        let negative = match weights {
-            Each::One(weight) => (*weight < 0.0).then_some(*weight),
-            Each::Of(all) => all.iter().copied().find(|weight| *weight < 0.0),
+    /// Weights are finite, as not all are that are drawn, and conductances not negative.
+    fn check_weights(&self, index: usize, weights: &Each<f64>) -> Result<(), DynamicsError> {
+        let find = |is_bad: fn(f64) -> bool| match weights {
+            Each::One(weight) => Some(*weight).filter(|weight| is_bad(*weight)),
+            Each::Of(all) => all.iter().copied().find(|weight| is_bad(*weight)),
         };
-        match negative {
-            Some(weight) => {
-                let allowed =
-                    "at least 0, for a conductance is not negative: its reversal says what it does";
-                Err(DynamicsError::config(
-                    field(index, "weight"),
-                    weight,
-                    allowed,
-                ))
-            }
+        let refused = |weight, allowed| {
+            let place = field(index, "weight");
+            Err(DynamicsError::config(place, weight, allowed))
+        };
+        if let Some(weight) = find(|weight| !weight.is_finite()) {
+            return refused(weight, "a finite number");
+        }
+        let conductance = !matches!(self.effect, None | Some(Effect::Current));
+        match find(|weight| weight < 0.0).filter(|_| conductance) {
+            Some(weight) => refused(
+                weight,
+                "at least 0, for a conductance is not negative: its reversal says what it does",
+            ),
             None => Ok(()),
         }
     }

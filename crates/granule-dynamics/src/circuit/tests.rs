@@ -375,6 +375,85 @@ fn depressing_synapses_transmit_what_is_left() {
     assert_close(v[80][0], 3.0, 1e-6);
 }
 
+#[test]
+fn a_refractory_cell_with_a_peak_does_not_hear_a_jump() {
+    let text = |refractory: f64| {
+        with("weight = 5.0\ndelay = 2.0").replace(
+            "cell = \"lif\"\n    parameters = { time_constant = 10.0, threshold = 100.0 }",
+            &format!("cell = \"adex\"\n    parameters = {{ refractory = {refractory} }}\n    initial = {{ v = -40.0 }}\n    current = 2000.0"),
+        )
+    };
+    let course = |refractory: f64| course(&text(refractory), "out.v", (0.1, 5.0), &f64_place());
+    let (long, none) = (course(50.0), course(0.0));
+    let last = |v: &[Vec<f64>]| v.last().unwrap()[0];
+    assert_ne!(last(&long), last(&none));
+    // Held at the reset from its spike on.
+    let held = long.iter().rev().take(20).map(|row| row[0]);
+    assert!(held.clone().all(|v| v == last(&long)), "{long:?}");
+}
+
+/// Limits far out and close together are kept, with the mean that the distribution has between them.
+#[test]
+fn limited_numbers_are_of_their_distribution() {
+    let within = |draw: Draw, low: Option<f64>, high: Option<f64>| {
+        draw.check("x").unwrap();
+        let all = draw.of_cells(100_000, [1, 2]);
+        let fits =
+            |x: &f64| *x >= low.unwrap_or(f64::NEG_INFINITY) && *x <= high.unwrap_or(f64::INFINITY);
+        assert!(all.as_slice().iter().all(fits));
+        all.as_slice().iter().sum::<f64>() / 1e5
+    };
+    let mean_of = |low: Option<f64>, high: Option<f64>| {
+        let draw = Draw::From(Distribution::Normal {
+            mean: 1.0,
+            deviation: 2.0,
+            low,
+            high,
+        });
+        within(draw, low, high)
+    };
+    let exponential = |low: Option<f64>, high: Option<f64>| {
+        let draw = Draw::From(Distribution::Exponential {
+            mean: 2.0,
+            low,
+            high,
+        });
+        within(draw, low, high)
+    };
+    let logarithms = |low: Option<f64>, high: Option<f64>| {
+        let draw = Draw::From(Distribution::LogNormal {
+            median: 1.0,
+            deviation: 0.5,
+            low,
+            high,
+        });
+        within(draw, low, high)
+    };
+    // 1 + 2 (φ(a) − φ(b))/(Φ(b) − Φ(a)) with the limits a and b in units of the deviation.
+    for (low, high, mean) in [
+        (None, None, 1.0),
+        (Some(1.0), None, 2.595_769),
+        (None, Some(-5.0), -5.566_197),
+        (Some(9.0), None, 9.451_213),
+        (Some(1.2), Some(1.4), 1.299_750),
+        (Some(7.0), Some(7.5), 7.217_840),
+        (Some(-1.0), Some(3.0), 1.0),
+    ] {
+        let found = mean_of(low, high);
+        assert!(
+            (found - mean).abs() < 0.02,
+            "{low:?} {high:?}: {found} {mean}"
+        );
+    }
+    assert!((exponential(None, None) - 2.0).abs() < 0.02);
+    assert!((exponential(Some(3.0), None) - 5.0).abs() < 0.02);
+    // 2 − 1/(e^½ − 1), and exp(½·0.25) of a logarithm that is normal.
+    assert!((exponential(None, Some(1.0)) - 0.458_506).abs() < 0.01);
+    assert!((logarithms(None, None) - 1.133_148).abs() < 0.01);
+    // Above the median: exp(½·0.25)·2Φ(0.5).
+    assert!((logarithms(Some(1.0), None) - 1.567_059).abs() < 0.01);
+}
+
 /// One projection between several populations is one for each pair, with connections of its own.
 #[test]
 fn a_projection_may_join_several_populations() {
@@ -415,7 +494,11 @@ fn bad_networks_are_refused_by_the_place_of_the_setting() {
         ("weight = 1.0\ndelay = 1e9", "projection.0.delay"),
         (
             "weight = 1.0\ndelay = { normal = { mean = 1.0, deviation = 1.0 } }",
-            "which limits of the distribution keep",
+            "projection.0.delay = numbers from -inf is not allowed: at least one step, dt = 0.1 ms",
+        ),
+        (
+            "weight = 1.0\ndelay = { exponential = { mean = 1.0 } }",
+            "projection.0.delay = numbers from 0 is not allowed",
         ),
         (
             "weight = 1.0\nrule = { kind = \"fixed-in-degree\", degree = 3 }",
@@ -461,6 +544,14 @@ fn bad_networks_are_refused_by_the_place_of_the_setting() {
             "weight = { uniform = { low = 2.0, high = 1.0 } }",
             "projection.0.weight.uniform.high",
         ),
+        (
+            "weight = { log-normal = { median = 1.0, deviation = 1e6 } }",
+            "a finite number",
+        ),
+        (
+            "weight = 1.0\nmultapses = true\nrule = { kind = \"fixed-in-degree\", degree = 1000000000000 }",
+            "the connections: needs",
+        ),
     ] {
         let error = refused(&with(projection));
         assert!(error.contains(said), "{projection}: {error}");
@@ -486,6 +577,12 @@ fn bad_networks_are_refused_by_the_place_of_the_setting() {
             "population.in.train.cells.0 = 2",
         ),
         ("name = \"out\"", "name = \"in\"", "another name"),
+        ("to = \"out\"", "to = [\"out\", \"out\"]", "\"out\" twice"),
+        (
+            "cell = \"lif\"\n    parameters = { time_constant = 10.0, threshold = 100.0 }",
+            "cell = \"poisson\"\n    parameters = { rate = 1.0 }",
+            "population = spikes alone",
+        ),
         (
             "to = \"out\"",
             "to = \"in\"",
@@ -496,5 +593,49 @@ fn bad_networks_are_refused_by_the_place_of_the_setting() {
         assert!(text.contains(from), "{from}");
         let error = refused(&text.replacen(from, to, 1));
         assert!(error.contains(said), "{to}: {error}");
+    }
+}
+
+/// Connections that are written out are not left out: a cell to itself is refused where there are to be none, and so are networks
+/// that no memory would hold, before it is asked for.
+#[test]
+fn recurrent_networks_are_refused_by_the_place_of_the_setting() {
+    let refused = |size: usize, projection: &str| -> String {
+        let text = format!(
+            "[[population]]\nname = \"a\"\nsize = {size}\ncell = \"lif\"\npositions = {{ line = {{ length = 1.0 }} }}\n\
+             [[projection]]\nfrom = \"a\"\nto = \"a\"\nweight = 1.0\n{projection}"
+        );
+        let error = config(&text).init(0.1, 1, &f64_place()).unwrap_err();
+        error.to_string()
+    };
+    for (size, projection, said) in [
+        (
+            3,
+            "rule = { kind = \"one-to-one\" }",
+            "projection.0.rule.kind = cell 0 to itself",
+        ),
+        (
+            3,
+            "rule = { kind = \"list\", pre = [0, 2], post = [1, 2] }",
+            "projection.0.rule.post.1 = cell 2 to itself",
+        ),
+        (
+            2,
+            "rule = { kind = \"matrix\", weights = [[0.0, 1.0], [1.0, 2.0]] }",
+            "projection.0.rule.weights.1.1 = cell 1 to itself",
+        ),
+        (
+            200_000,
+            "rule = { kind = \"distance-dependent\", peak = 1e-9, profile = { gaussian = { width = 1.0 } } }",
+            "at most 10000000000 pairs",
+        ),
+        (
+            4000,
+            "rule = { kind = \"fixed-in-degree\", degree = 1 }\nplasticity = { rules = [{ kind = \"pair-stdp\" }] }",
+            "projection.0.plasticity = weights of 16000000 pairs",
+        ),
+    ] {
+        let error = refused(size, projection);
+        assert!(error.contains(said), "{projection}: {error}");
     }
 }

@@ -31,7 +31,7 @@ impl VectorField {
     /// # Errors
     ///
     /// [`DynamicsError::Config`] for settings that are wrong, and for models whose steps are no solution of such equations:
-    /// those of several levels, networks of cells with resets and cells with exact steps, with noise, or with delays.
+    /// those of several levels, circuits, networks of cells with resets and cells with exact steps, with noise, or with delays.
     pub fn new(
         config: &ExperimentConfig,
         at: Option<f64>,
@@ -43,6 +43,10 @@ impl VectorField {
         };
         if config.network.is_some() {
             return Err(refused("network", "its cells have resets"));
+        }
+        if config.circuit.is_some() {
+            let why = "what its projections have under way is none of its variables";
+            return Err(refused("circuit", why));
         }
         if config.composite.is_some() {
             return Err(refused(

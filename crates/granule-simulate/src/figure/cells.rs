@@ -124,7 +124,7 @@ fn unit<'a>(config: &'a ExperimentConfig, level: Option<&str>) -> Option<Cow<'a,
         (Some(name), None) => {
             let mut all = config.populations().iter();
             let own = all.find(|population| population.name == name)?;
-            own.neuron().map(Cow::Owned)
+            own.neuron(config.seed).map(Cow::Owned)
         }
     }
 }

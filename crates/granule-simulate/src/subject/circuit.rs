@@ -31,7 +31,9 @@ impl Subject {
         });
         let once = groups.iter().map(|group| {
             let mut all = settings.populations.iter();
-            let neuron = all.find(|own| own.name == group.name)?.neuron()?;
+            let neuron = all
+                .find(|own| own.name == group.name)?
+                .neuron(config.seed)?;
             unit::fires_once(&neuron).then_some(config.dt)
         });
         Ok(Self {

@@ -13,6 +13,8 @@ fn a_record_that_begins_later_is_the_end_of_a_whole_one() {
     for (name, duration, from, every) in [
         ("hodgkin-huxley", 60.0, 20.013, 7),
         ("balanced-network", 120.0, 50.0, 3),
+        ("vogels-abbott-coba", 40.0, 21.3, 2),
+        ("competitive-stdp", 600.0, 250.0, 100),
         ("jansen-rit", 200.0, 199.99, 1),
         ("fitzhugh-nagumo", 40.0, 40.0, 1),
         ("wilson-cowan", 40.0, 0.0, 10),
@@ -67,6 +69,10 @@ fn a_run_goes_on_from_a_state_as_if_it_had_never_stopped() {
     for (name, duration, middle, every) in [
         ("hodgkin-huxley", 60.0, 20.0, 7),
         ("balanced-network", 120.0, 51.3, 3),
+        ("vogels-abbott-cuba", 60.0, 21.3, 2),
+        ("potjans-diesmann", 20.0, 8.3, 1),
+        ("competitive-stdp", 600.0, 250.0, 100),
+        ("ring-attractor", 300.0, 151.0, 1),
         ("whole-brain", 3000.0, 1234.0, 10),
         ("jansen-rit", 300.0, 100.0, 4),
         ("rate-sine", 100.0, 30.0, 1),

@@ -105,10 +105,10 @@ fn variation(outcome: &Outcome, from: f64) -> f64 {
     late.interval_variation().unwrap()
 }
 
-/// Rates of both populations, CV of intervals and synchrony from 300 to 1000 ms, over three seeds, against ten seeds of Brian2 2.9 (dt and
-/// delay 0.1 ms, RK4 with conductances and the exact method with currents, initial values drawn from the same distributions). The
-/// means of both agree within three standard errors of their difference, by the standard deviation over seeds. With conductances
-/// activity dies out early for one seed of five or so, there and here: such seeds are left out.
+/// Rates of both populations, CV of intervals and synchrony from 300 to 1000 ms, over the first three seeds whose activity lasts, against
+/// ten seeds of Brian2 2.9 (dt and delay 0.1 ms, RK4 with conductances and the exact method with currents, initial values drawn from the
+/// same distributions). The means of both agree within three standard errors of their difference, by the standard deviation over
+/// seeds. With conductances activity dies out early for one seed of five or so, there and here, with currents for none.
 #[test]
 fn vogels_abbott_networks_fire_as_in_brian() {
     for (name, expected) in [
@@ -131,16 +131,28 @@ fn vogels_abbott_networks_fire_as_in_brian() {
             ],
         ),
     ] {
-        let runs = [1, 2, 4].map(|seed| {
+        let (mut runs, mut died) = (Vec::new(), 0);
+        for seed in 1.. {
             let seed = format!("seed = {seed}");
             let outcome = preset(name, 1000.0, &[("seed = 1", &seed)]);
-            [
+            if rate(&outcome, "excitatory", 900.0) == 0.0 {
+                died += 1;
+                assert!(
+                    died <= 2 && name == "vogels-abbott-coba",
+                    "{name}: {died} died"
+                );
+                continue;
+            }
+            runs.push([
                 rate(&outcome, "excitatory", 300.0),
                 rate(&outcome, "inhibitory", 300.0),
                 variation(&outcome, 300.0),
                 synchrony(&outcome, 300.0),
-            ]
-        });
+            ]);
+            if runs.len() == 3 {
+                break;
+            }
+        }
         for (at, (mean, deviation)) in expected.into_iter().enumerate() {
             let found = runs.iter().map(|run| run[at]).sum::<f64>() / 3.0;
             let error = 3.0 * deviation * (1.0_f64 / 3.0 + 0.1).sqrt();
@@ -152,26 +164,26 @@ fn vogels_abbott_networks_fire_as_in_brian() {
     }
 }
 
-/// Potjans and Diesmann (2014), whose full network has these mean rates (table 6): a tenth of it, with the mean input that is missing
-/// as a current, keeps them about, and is irregular.
+/// A tenth of the network of Potjans and Diesmann (2014) fires as the same network in Brian2 2.9 (three seeds of 1 s, exact steps of 0.1 ms),
+/// which is somewhat below the full one: mean and variance of the input are those of the full one, but its jumps are larger.
 #[test]
 fn the_microcircuit_has_the_rates_of_its_layers() {
-    let outcome = preset("potjans-diesmann", 500.0, &[]);
-    for (group, expected) in [
-        ("l23e", 0.86_f64),
-        ("l23i", 2.80),
-        ("l4e", 4.45),
-        ("l4i", 5.93),
-        ("l5e", 7.59),
-        ("l5i", 8.64),
-        ("l6e", 1.09),
-        ("l6i", 7.88),
+    let outcome = preset("potjans-diesmann", 1150.0, &[]);
+    for (group, brian, full) in [
+        ("l23e", 0.41_f64, 0.903),
+        ("l23i", 1.90, 2.965),
+        ("l4e", 3.76, 4.414),
+        ("l4i", 4.58, 5.876),
+        ("l5e", 6.20, 7.569),
+        ("l5i", 7.37, 8.633),
+        ("l6e", 0.61, 1.105),
+        ("l6i", 6.51, 7.829),
     ] {
         let found = rate(&outcome, group, 150.0);
-        let allowed = (0.35 * expected).max(0.7);
+        let allowed = (0.06 * brian).max(0.08);
         assert!(
-            (found - expected).abs() < allowed,
-            "{group}: {found} Hz, {expected} published"
+            (found - brian).abs() < allowed,
+            "{group}: {found} Hz, Brian2 {brian}, at full size {full}"
         );
     }
     assert!(synchrony(&outcome, 150.0) < 0.8);
@@ -188,9 +200,14 @@ fn competing_inputs_end_at_the_ends_of_their_range() {
         .find(|trace| trace.name == "learning.weights")
         .unwrap();
     let share = |within: &dyn Fn(f64) -> bool| {
-        weights.values.iter().filter(|w| within(**w / 0.01)).count() as f64 / 1000.0
+        weights
+            .values
+            .iter()
+            .filter(|w| within(**w / 0.015))
+            .count() as f64
+            / 1000.0
     };
-    assert!(weights.values.iter().all(|w| (0.0..=0.01).contains(w)));
+    assert!(weights.values.iter().all(|w| (0.0..=0.015).contains(w)));
     // Where they began each tenth had 0.1 of them.
     let low = share(&|w| w < 0.1);
     let middle = share(&|w| (0.4..0.6).contains(&w));
@@ -204,8 +221,9 @@ fn competing_inputs_end_at_the_ends_of_their_range() {
     assert!(variation(&outcome, 15_000.0) > 0.5);
 }
 
-/// Wang (2002), figure 2: while there is input the group that gets more of it ramps up and the other one falls silent, and after it
-/// the choice outlasts it: half a second later it still stands, though its rate falls.
+/// Wang (2002), figure 2: while there is input the group that gets more of it ramps up and the other one falls silent, and the choice
+/// outlasts it. The same equations in Brian2 2.9, with Euler steps of 0.1 ms, give in three seeds 2.1 ± 0.4 Hz before it, then 31.2 ± 1.7
+/// against 1.5 ± 0.3 Hz, and after half a second 14.0 ± 1.5 against 1.2 ± 0.1 Hz: with these parameters of the paper the memory fades.
 #[test]
 fn a_decision_is_made_and_remembered() {
     let outcome = preset("decision-network", 2000.0, &[]);
@@ -223,12 +241,16 @@ fn a_decision_is_made_and_remembered() {
         between("right", 200.0, 500.0),
     ];
     assert!(
-        before.iter().all(|rate| (0.3..10.0).contains(rate)),
+        before.iter().all(|rate| (1.0..3.5).contains(rate)),
         "{before:?}"
     );
-    for (from, to) in [(1200.0, 1500.0), (1700.0, 2000.0)] {
+    for (from, to, [mean, error]) in [(1200.0, 1500.0, [31.2, 5.0]), (1700.0, 2000.0, [14.0, 4.5])]
+    {
         let (chosen, other) = (between("left", from, to), between("right", from, to));
-        assert!(chosen > 12.0 && other < 5.0, "{from}: {chosen} {other}");
+        assert!(
+            (chosen - mean).abs() < error && other < 2.5,
+            "{from}: {chosen} {other}"
+        );
     }
 }
 

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use super::{Connect, ConnectionRule, Site};
+use super::{Connect, ConnectionRule, Site, at_most};
 use crate::DynamicsError;
 use crate::setting::Range;
 
@@ -61,6 +61,23 @@ pub struct DistanceDependent {
     pub profile: Profile,
 }
 
+/// The most pairs of cells between which distances are taken: minutes of them.
+const MOST_PAIRS: usize = 10_000_000_000;
+
+/// The cells of which connections are counted beforehand.
+const SAMPLES: usize = 64;
+
+impl DistanceDependent {
+    /// That of the connection to each of the other cells; none without positions.
+    fn probabilities(&self, site: &Site, pre: usize) -> impl Iterator<Item = f64> {
+        let space = site.space.iter();
+        space.flat_map(move |space| {
+            let distances = (0..site.post).map(move |post| space.distance(pre, post));
+            distances.map(|d| self.peak * self.profile.at(d))
+        })
+    }
+}
+
 impl ConnectionRule for DistanceDependent {
     fn count(&self, site: &Site) -> Result<usize, DynamicsError> {
         if !(0.0..=1.0).contains(&self.peak) {
@@ -72,16 +89,25 @@ impl ConnectionRule for DistanceDependent {
                 "between populations that both have `positions`, on rings of one length or on none";
             return Err(site.refused("kind", "distance-dependent", allowed));
         }
-        // The least that is known without the distances.
-        Ok((self.peak * site.pre as f64 * site.post as f64).ceil() as usize)
+        let pairs = site.pre.saturating_mul(site.post);
+        if pairs > MOST_PAIRS {
+            let found = format!("distance-dependent over {pairs} pairs of cells");
+            return Err(site.refused("kind", found, format!("at most {MOST_PAIRS} pairs")));
+        }
+        // From some of the cells.
+        let apart = site.pre.div_ceil(SAMPLES);
+        let all = (0..site.pre).step_by(apart);
+        let sum: f64 = all
+            .clone()
+            .map(|pre| self.probabilities(site, pre).sum::<f64>())
+            .sum();
+        Ok(at_most(sum / all.len() as f64 * site.pre as f64))
     }
 
     fn connect(&self, site: &Site, connect: &mut Connect<'_>) {
-        let Some(space) = &site.space else { return };
         for pre in 0..site.pre {
             let mut random = site.random(pre);
-            for post in 0..site.post {
-                let p = self.peak * self.profile.at(space.distance(pre, post));
+            for (post, p) in self.probabilities(site, pre).enumerate() {
                 if random() <= p && site.allows(pre, post) {
                     connect(pre, post);
                 }

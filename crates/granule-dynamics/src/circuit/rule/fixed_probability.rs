@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use super::{Connect, ConnectionRule, Site};
+use super::{Connect, ConnectionRule, Site, at_most};
 use crate::DynamicsError;
 
 /// Every pair is connected with the same probability, by itself (Erdős and Rényi 1959).
@@ -19,9 +19,7 @@ impl ConnectionRule for FixedProbability {
         if !(0.0..=1.0).contains(&p) {
             return Err(site.refused("probability", p, "0 to 1"));
         }
-        let mean = p * site.pre as f64 * site.post as f64;
-        // Beyond it there is one network in 10⁹.
-        Ok((mean + 6.0 * mean.sqrt()).ceil() as usize)
+        Ok(at_most(p * site.pre as f64 * site.post as f64))
     }
 
     fn connect(&self, site: &Site, connect: &mut Connect<'_>) {

@@ -35,6 +35,12 @@ impl ConnectionRule for ListOfPairs {
         }
         check(site, ("pre", &self.pre), site.pre)?;
         check(site, ("post", &self.post), site.post)?;
+        let mut pairs = self.pre.iter().zip(&self.post);
+        let itself = pairs.position(|(pre, post)| !site.allows(*pre as usize, *post as usize));
+        if let Some(at) = itself {
+            let cell = self.pre[at] as usize;
+            site.check_pair(&format!("post.{at}"), cell, cell)?;
+        }
         Ok(self.pre.len())
     }
 
@@ -69,6 +75,9 @@ impl ConnectionRule for Matrix {
             if let Some(column) = weights.iter().position(|w| !w.is_finite()) {
                 let name = format!("weights.{row}.{column}");
                 return Err(site.refused(&name, weights[column], "a finite number"));
+            }
+            if weights.get(row).is_some_and(|w| *w != 0.0) {
+                site.check_pair(&format!("weights.{row}.{row}"), row, row)?;
             }
         }
         let all = self.weights.iter().flatten();

@@ -60,6 +60,15 @@ impl Site {
         DynamicsError::config(format!("{}.{name}", self.field), value, allowed)
     }
 
+    /// Refuses a connection that is written out, of a cell to itself where there are to be none.
+    fn check_pair(&self, name: &str, pre: usize, post: usize) -> Result<(), DynamicsError> {
+        if self.allows(pre, post) {
+            return Ok(());
+        }
+        let found = format!("cell {pre} to itself");
+        Err(self.refused(name, found, "given with autapses = true on the projection"))
+    }
+
     /// How many cells one of the other side may have: without multapses not more than there are.
     fn check_degree(
         &self,
@@ -102,6 +111,11 @@ impl Site {
             found(place(pick));
         }
     }
+}
+
+/// As many connections as one network in 10⁹ has, of those that are drawn by themselves, `mean` of them on average.
+fn at_most(mean: f64) -> usize {
+    (mean + 6.0 * mean.sqrt()).ceil() as usize
 }
 
 /// Which cells one cell is connected to already.

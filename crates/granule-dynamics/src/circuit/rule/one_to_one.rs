@@ -11,6 +11,7 @@ pub struct OneToOne {}
 
 impl ConnectionRule for OneToOne {
     fn count(&self, site: &Site) -> Result<usize, DynamicsError> {
+        site.check_pair("kind", 0, 0)?;
         if site.pre == site.post {
             return Ok(site.pre);
         }

@@ -263,6 +263,7 @@ fn what_cannot_be_analysed_is_refused() {
             "resets",
         ),
         ("fixed-points", preset("adex", &[]), "", "reset"),
+        ("lyapunov", preset("ring-attractor", &[]), "", "under way"),
         (
             "fixed-points",
             preset("multi-granularity", &[]),

@@ -1,5 +1,6 @@
 mod fault;
 mod ranges;
+mod small;
 
 use toml::Table;
 

@@ -9,6 +9,7 @@ use granule_simulate::{ExperimentConfig, Preset, presets::PRESETS};
 use serde::Deserialize;
 use toml::{Table, Value};
 
+use super::small::small;
 use crate::RunConfig;
 use crate::schema::{Node, Schema};
 
@@ -541,7 +542,7 @@ from = "cells"
 to = "cells"
 rule = { kind = "distance-dependent", peak = 0.5, profile = { gaussian = { width = 1.0 } } }
 weight = { log-normal = { median = 0.1, deviation = 0.1 } }
-delay = { exponential = { mean = 1000.0 } }
+delay = { exponential = { mean = 1.0, low = 0.1 } }
 velocity = 1.0
 profile = { exponential = { width = 1.0 } }
 kinetics = { exponential = { time_constant = 1.0 } }
@@ -570,29 +571,6 @@ to = "cells"
 weight = 1.0
 short_term = { release = 0.5 }
 "#;
-
-/// A large network with a hundredth of its cells, and of the connections of each: whole ones take seconds.
-fn small(mut experiment: Table) -> Table {
-    let mut shrink = |list: &str, path: &[&str], above: i64| {
-        let circuit = experiment.get_mut("circuit");
-        let list = circuit.and_then(|circuit| circuit.get_mut(list));
-        let elements = list.and_then(Value::as_array_mut);
-        for element in elements.into_iter().flatten() {
-            let mut inner = Some(element);
-            for key in path {
-                inner = inner.and_then(|value| value.get_mut(*key));
-            }
-            if let Some(Value::Integer(count)) = inner
-                && *count > above
-            {
-                *count = (*count / 100).max(1);
-            }
-        }
-    };
-    shrink("population", &["size"], 1000);
-    shrink("projection", &["rule", "degree"], 100);
-    experiment
-}
 
 #[test]
 fn ranges_of_runs_are_those_of_validation() {

@@ -10,6 +10,7 @@ pub use coordinates::{Coordinates, Upstroke};
 use cubic::Cubic;
 
 use crate::model::{Clock, Dynamics, Field};
+use crate::quantity::Quantity;
 use crate::solver::Solver;
 use crate::state::host;
 use crate::unit::{Observed, Surrogate};
@@ -17,6 +18,16 @@ use crate::{DynamicsError, Place, QuantityKind, State, Variable};
 
 /// Time since the last spike of a cell that has had none, ms; it grows no further.
 pub(super) const NEVER: f64 = 1e9;
+
+/// The jumps `by` of cells that have fired longer ago than `period`, and of others none. `since` is the time since the last
+/// spike, all in ms; a period that ends within [`ROUNDING`] of now is over.
+pub(super) fn heard(by: Tensor<2>, since: &Tensor<2>, period: &Quantity) -> Tensor<2> {
+    let waiting = since.clone().neg() + period;
+    by.mask_fill(waiting.greater_elem(ROUNDING), 0.0)
+}
+
+/// ms
+const ROUNDING: f64 = 1e-6;
 
 /// How many spikes there were in the last step, and how long ago the last one was.
 pub(super) fn spike_variables(cells: usize) -> [Variable; 2] {
@@ -229,6 +240,18 @@ impl<F: Resetting, S: Solver> Dynamics for Firing<F, S> {
             Observed::Voltage => state[0].clone(),
             Observed::Spikes => state[2].clone(),
         }
+    }
+
+    fn jump(&self, state: &State, by: Tensor<2>) -> State {
+        let period = self.field.refractory();
+        let by = if period > 0.0 {
+            heard(by, &state[3], &Quantity::Number(period))
+        } else {
+            by
+        };
+        let mut after = state.clone();
+        after.replace(0, state[0].clone() + by);
+        after
     }
 }
 

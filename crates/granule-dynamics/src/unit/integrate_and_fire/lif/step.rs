@@ -4,7 +4,7 @@ use super::LifValues;
 use crate::model::{Clock, Dynamics};
 use crate::quantity::Quantity;
 use crate::unit::input::fits;
-use crate::unit::integrate_and_fire::firing::NEVER;
+use crate::unit::integrate_and_fire::firing::{NEVER, heard};
 use crate::unit::{Observed, Surrogate};
 use crate::{DynamicsError, State, Variable};
 
@@ -20,9 +20,6 @@ pub struct LifDynamics {
     pub(super) surrogate: Surrogate,
     pub(super) observed: Observed,
 }
-
-/// A refractory period that ends within so many ms of a step's beginning is over.
-const ROUNDING: f64 = 1e-6;
 
 impl LifDynamics {
     fn decay(&self, time: Tensor<2>) -> Tensor<2> {
@@ -104,10 +101,9 @@ impl Dynamics for LifDynamics {
     }
 
     fn jump(&self, state: &State, by: Tensor<2>) -> State {
-        let waiting = state[2].clone().neg() + &self.values.refractory;
-        let refractory = waiting.greater_elem(ROUNDING);
+        let by = heard(by, &state[2], &self.values.refractory);
         let mut after = state.clone();
-        after.replace(0, state[0].clone() + by.mask_fill(refractory, 0.0));
+        after.replace(0, state[0].clone() + by);
         after
     }
 
