@@ -36,7 +36,8 @@
 //!
 //! A step of `dt` ms takes what arrives at its beginning. Potentials jump then, by what comes without kinetics, except of cells
 //! that are refractory. Conductances and currents with kinetics jump then as well and decay exactly; the cells get the mean
-//! of their values at both ends of the step, a conductance with the driving force at its beginning.
+//! of their values at both ends of the step, a conductance with the driving force at its beginning. For plastic weights what arrives
+//! at the beginning of a step is before the spikes of its receivers in it.
 
 mod draw;
 mod model;

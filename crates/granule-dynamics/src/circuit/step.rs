@@ -198,7 +198,7 @@ impl CircuitDynamics {
                         post: next[plan.populations[to].sent].clone(),
                         dt,
                     };
-                    let learnt = connection.learn(&part(state, link), &activity)?;
+                    let learnt = connection.learn_in_turn(&part(state, link), &activity)?;
                     let mut learnt = learnt.into_tensors();
                     if let (Some(connected), Some(weights)) = (connected, learnt.first_mut()) {
                         *weights = weights.clone() * connected.clone();

@@ -361,6 +361,8 @@ fn a_pair_of_spikes_changes_a_plastic_weight_by_the_published_amount() {
     // The cell fires in the step in which the strong spike arrives, as the other one does.
     assert_close(run(10.0, 20.0), 0.0060653066, 1e-9);
     assert_close(run(20.0, 10.0), -0.0060653066, 1e-9);
+    // What arrives in the step in which the cell fires is before it.
+    assert_close(run(10.0, 10.0), 0.01, 1e-9);
 }
 
 #[test]

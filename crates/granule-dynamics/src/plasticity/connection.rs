@@ -76,10 +76,33 @@ impl<R: Rule> PlasticConnection<R> {
     ///
     /// Those of [`Activity::check`].
     pub fn learn(&self, state: &State, activity: &Activity) -> Result<State, DynamicsError> {
+        self.learn_by(state, activity, Rule::change)
+    }
+
+    /// As [`learn`](Self::learn), where the presynaptic spikes of a step come before its postsynaptic ones
+    /// ([`Rule::change_in_turn`]).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Activity::check`].
+    pub fn learn_in_turn(
+        &self,
+        state: &State,
+        activity: &Activity,
+    ) -> Result<State, DynamicsError> {
+        self.learn_by(state, activity, Rule::change_in_turn)
+    }
+
+    fn learn_by(
+        &self,
+        state: &State,
+        activity: &Activity,
+        change: fn(&R, &Tensor<3>, &Activity, &State) -> (Tensor<3>, State),
+    ) -> Result<State, DynamicsError> {
         let weights = self.weights(state);
         activity.check(&weights)?;
         let traces = State::new(state.tensors().iter().skip(1).cloned().collect());
-        let (change, traces) = self.rule.change(&weights, activity, &traces);
+        let (change, traces) = change(&self.rule, &weights, activity, &traces);
         let weights = self.limits.apply(weights, change, self.signs.as_ref());
         let [sets, pre, post] = weights.dims();
         let weights = weights.reshape([sets, pre * post]);

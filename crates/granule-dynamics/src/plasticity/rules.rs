@@ -111,6 +111,15 @@ impl Rule for AnyRule {
     ) -> (Tensor<3>, State) {
         self.rule().change(weights, activity, traces)
     }
+
+    fn change_in_turn(
+        &self,
+        weights: &Tensor<3>,
+        activity: &Activity,
+        traces: &State,
+    ) -> (Tensor<3>, State) {
+        self.rule().change_in_turn(weights, activity, traces)
+    }
 }
 
 /// The sum of several rules on the same weights, and what the weights keep to.
@@ -128,6 +137,31 @@ impl Rules {
     /// The sum of `rules`, with limits that are in order.
     pub(super) fn new(rules: Vec<AnyRule>, limits: WeightLimits) -> Self {
         Self { rules, limits }
+    }
+
+    /// The sum of what each rule changes, with its own traces.
+    fn sum(
+        &self,
+        weights: &Tensor<3>,
+        traces: &State,
+        change: impl Fn(&AnyRule, &State) -> (Tensor<3>, State),
+    ) -> (Tensor<3>, State) {
+        let [_, pre, post] = weights.dims();
+        let mut rest = traces.tensors();
+        let mut next = Vec::with_capacity(rest.len());
+        let mut total: Option<Tensor<3>> = None;
+        for rule in &self.rules {
+            let (own, others) = rest.split_at(rule.variables(pre, post).len());
+            rest = others;
+            let (change, after) = change(rule, &State::new(own.to_vec()));
+            next.extend(after.into_tensors());
+            total = Some(match total {
+                Some(sum) => sum + change,
+                None => change,
+            });
+        }
+        let total = total.unwrap_or_else(|| weights.zeros_like());
+        (total, State::new(next))
     }
 }
 
@@ -172,22 +206,20 @@ impl Rule for Rules {
         activity: &Activity,
         traces: &State,
     ) -> (Tensor<3>, State) {
-        let [_, pre, post] = weights.dims();
-        let mut rest = traces.tensors();
-        let mut next = Vec::with_capacity(rest.len());
-        let mut total: Option<Tensor<3>> = None;
-        for rule in &self.rules {
-            let (own, others) = rest.split_at(rule.variables(pre, post).len());
-            rest = others;
-            let (change, after) = rule.change(weights, activity, &State::new(own.to_vec()));
-            next.extend(after.into_tensors());
-            total = Some(match total {
-                Some(sum) => sum + change,
-                None => change,
-            });
-        }
-        let total = total.unwrap_or_else(|| weights.zeros_like());
-        (total, State::new(next))
+        self.sum(weights, traces, |rule, own| {
+            rule.change(weights, activity, own)
+        })
+    }
+
+    fn change_in_turn(
+        &self,
+        weights: &Tensor<3>,
+        activity: &Activity,
+        traces: &State,
+    ) -> (Tensor<3>, State) {
+        self.sum(weights, traces, |rule, own| {
+            rule.change_in_turn(weights, activity, own)
+        })
     }
 
     fn limits(&self) -> WeightLimits {
@@ -219,6 +251,15 @@ impl<R: Rule + ?Sized> Rule for &R {
         traces: &State,
     ) -> (Tensor<3>, State) {
         (**self).change(weights, activity, traces)
+    }
+
+    fn change_in_turn(
+        &self,
+        weights: &Tensor<3>,
+        activity: &Activity,
+        traces: &State,
+    ) -> (Tensor<3>, State) {
+        (**self).change_in_turn(weights, activity, traces)
     }
 
     fn limits(&self) -> WeightLimits {

@@ -171,16 +171,16 @@ fn the_microcircuit_has_the_rates_of_its_layers() {
     let outcome = preset("potjans-diesmann", 1150.0, &[]);
     for (group, brian, full) in [
         ("l23e", 0.41_f64, 0.903),
-        ("l23i", 1.90, 2.965),
-        ("l4e", 3.76, 4.414),
-        ("l4i", 4.58, 5.876),
-        ("l5e", 6.20, 7.569),
-        ("l5i", 7.37, 8.633),
-        ("l6e", 0.61, 1.105),
-        ("l6i", 6.51, 7.829),
+        ("l23i", 1.95, 2.965),
+        ("l4e", 3.91, 4.414),
+        ("l4i", 4.82, 5.876),
+        ("l5e", 6.43, 7.569),
+        ("l5i", 7.55, 8.633),
+        ("l6e", 0.73, 1.105),
+        ("l6i", 6.80, 7.829),
     ] {
         let found = rate(&outcome, group, 150.0);
-        let allowed = (0.06 * brian).max(0.08);
+        let allowed = (0.08 * brian).max(0.1);
         assert!(
             (found - brian).abs() < allowed,
             "{group}: {found} Hz, Brian2 {brian}, at full size {full}"
@@ -190,10 +190,11 @@ fn the_microcircuit_has_the_rates_of_its_layers() {
 }
 
 /// Song, Miller and Abbott (2000), figure 2: weights that began anywhere gather at the ends of their range, and the cell fires
-/// irregularly, at a rate that follows that of its inputs little.
+/// irregularly. The same equations in Brian2 2.9, three seeds, leave 0.294 ± 0.010 of the weights in the lowest tenth, 0.118 ± 0.010 in
+/// the middle two and 0.118 ± 0.004 in the highest after these 100 s, and a rate of 24.2 ± 0.3 Hz with a CV of 0.70 ± 0.01 in the last 25.
 #[test]
 fn competing_inputs_end_at_the_ends_of_their_range() {
-    let outcome = preset("competitive-stdp", 20_000.0, &[]);
+    let outcome = preset("competitive-stdp", 100_000.0, &[]);
     let weights = outcome
         .last
         .iter()
@@ -213,12 +214,13 @@ fn competing_inputs_end_at_the_ends_of_their_range() {
     let middle = share(&|w| (0.4..0.6).contains(&w));
     let high = share(&|w| w > 0.9);
     assert!(
-        low > 0.14 && high > 0.105 && middle < 0.18,
+        (low - 0.294).abs() < 0.06 && (middle - 0.118).abs() < 0.03 && high > 0.6 * middle,
         "{low} {middle} {high}"
     );
-    let late = rate(&outcome, "cell", 15_000.0);
-    assert!(late > 5.0 && late < 60.0, "{late} Hz");
-    assert!(variation(&outcome, 15_000.0) > 0.5);
+    let late = rate(&outcome, "cell", 75_000.0);
+    assert!((late - 24.0).abs() < 6.0, "{late} Hz");
+    let irregular = variation(&outcome, 75_000.0);
+    assert!((irregular - 0.70).abs() < 0.1, "{irregular}");
 }
 
 /// Wang (2002), figure 2: while there is input the group that gets more of it ramps up and the other one falls silent, and the choice

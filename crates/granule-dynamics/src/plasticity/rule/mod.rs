@@ -75,6 +75,17 @@ pub trait Rule: fmt::Debug {
         traces: &State,
     ) -> (Tensor<3>, State);
 
+    /// As [`change`](Self::change), where the presynaptic spikes of a step come before its postsynaptic ones: those of one step make
+    /// a pair, too. Only rules of the timing of spikes differ.
+    fn change_in_turn(
+        &self,
+        weights: &Tensor<3>,
+        activity: &Activity,
+        traces: &State,
+    ) -> (Tensor<3>, State) {
+        self.change(weights, activity, traces)
+    }
+
     /// What the weights keep to.
     fn limits(&self) -> WeightLimits {
         WeightLimits::default()

@@ -32,7 +32,8 @@ plasticity_rule! {
     /// with Δt = t_post − t_pre: a pair changes the weight by A₊ e^(−Δt/τ₊) for Δt > 0 and by −A₋ e^(Δt/τ₋) for Δt < 0.
     ///
     /// Traces of both sides decay with τ₊ and τ₋ and rise with spikes. A postsynaptic spike potentiates by the presynaptic
-    /// trace, a presynaptic one depresses by the postsynaptic trace. Two spikes in one step make no pair.
+    /// trace, a presynaptic one depresses by the postsynaptic trace. Two spikes in one step make no pair, except where it is known
+    /// that the presynaptic one is first ([`Rule::change_in_turn`]).
     module PairStdp,
     /// A₊ = 0.01 and A₋/A₊ = 1.05 with τ± = 20 ms, as in Song, Miller and Abbott (2000), whose A₊ is 0.005.
     config PairStdpConfig,
@@ -74,16 +75,37 @@ impl Rule for PairStdp {
         activity: &Activity,
         traces: &State,
     ) -> (Tensor<3>, State) {
+        self.changed(weights, activity, traces, false)
+    }
+
+    fn change_in_turn(
+        &self,
+        weights: &Tensor<3>,
+        activity: &Activity,
+        traces: &State,
+    ) -> (Tensor<3>, State) {
+        self.changed(weights, activity, traces, true)
+    }
+}
+
+impl PairStdp {
+    /// `in_turn` says whether spikes of one step make a pair, the presynaptic one first.
+    fn changed(
+        &self,
+        weights: &Tensor<3>,
+        activity: &Activity,
+        traces: &State,
+        in_turn: bool,
+    ) -> (Tensor<3>, State) {
         let Activity { pre, post, dt } = activity;
         let before = traces[0].clone() * retained(&self.potentiation_time_constant, *dt);
         let after = traces[1].clone() * retained(&self.depression_time_constant, *dt);
+        let risen = self.pairing.with_spikes(before.clone(), pre);
+        let heard = if in_turn { risen.clone() } else { before };
         let up = post.clone() * self.potentiation.value();
         let down = after.clone() * self.depression.value();
-        let change = outer(before.clone(), up, weights) - outer(pre.clone(), down, weights);
-        let traces = vec![
-            self.pairing.with_spikes(before, pre),
-            self.pairing.with_spikes(after, post),
-        ];
+        let change = outer(heard, up, weights) - outer(pre.clone(), down, weights);
+        let traces = vec![risen, self.pairing.with_spikes(after, post)];
         (change, State::new(traces))
     }
 }

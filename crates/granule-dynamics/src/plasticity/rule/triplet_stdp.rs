@@ -74,6 +74,28 @@ impl Rule for TripletStdp {
         activity: &Activity,
         traces: &State,
     ) -> (Tensor<3>, State) {
+        self.changed(weights, activity, traces, false)
+    }
+
+    fn change_in_turn(
+        &self,
+        weights: &Tensor<3>,
+        activity: &Activity,
+        traces: &State,
+    ) -> (Tensor<3>, State) {
+        self.changed(weights, activity, traces, true)
+    }
+}
+
+impl TripletStdp {
+    /// `in_turn` says whether spikes of one step make a pair, the presynaptic one first.
+    fn changed(
+        &self,
+        weights: &Tensor<3>,
+        activity: &Activity,
+        traces: &State,
+        in_turn: bool,
+    ) -> (Tensor<3>, State) {
         let Activity { pre, post, dt } = activity;
         let decayed = |trace: usize, tau: &Parameter| traces[trace].clone() * retained(tau, *dt);
         let r1 = decayed(0, &self.pre_time_constant);
@@ -81,7 +103,12 @@ impl Rule for TripletStdp {
         let o1 = decayed(2, &self.post_time_constant);
         let o2 = decayed(3, &self.slow_post_time_constant);
         let up = o2.clone() * self.triplet_potentiation.value() + self.pair_potentiation.value();
-        let potentiation = outer(r1.clone(), post.clone() * up, weights);
+        let heard = if in_turn {
+            self.pairing.with_spikes(r1.clone(), pre)
+        } else {
+            r1.clone()
+        };
+        let potentiation = outer(heard, post.clone() * up, weights);
         let pairs = o1.clone() * self.pair_depression.value();
         let triplets = o1.clone() * self.triplet_depression.value();
         let depression =
