@@ -37,10 +37,11 @@ pub fn explain(error: &clap::Error, args: &[OsString]) -> Option<Usage> {
     let named = |key: &&Key<'_>| keys::rank(key, name).is_some_and(|rank| rank <= keys::Rank::Name);
     let is_value = |key: &&Key<'_>| key.path == name || !key.path.starts_with(&format!("{name}."));
     let mut found: Vec<&Key<'_>> = all.iter().filter(named).filter(is_value).collect();
-    // A key that is always there before one that another key's word brings.
+    // A key that is always there before one that another key's word brings, and before those of elements of a list.
     found.sort_by_key(|key| {
         let depth = key.path.split('.').count();
-        (keys::is_of_levels(key), key.needs.len(), depth)
+        let is_of_list = key.path.contains(".N.");
+        (keys::is_of_levels(key), is_of_list, key.needs.len(), depth)
     });
     found.dedup_by(|one, other| one.path == other.path);
     let clap_knows = error.get(ContextKind::SuggestedArg).is_some();

@@ -30,15 +30,19 @@ pub fn is_within(path: &str, key: &str) -> bool {
 
 /// Settings that are a choice with values of its own, `{ choice = … }`: another choice replaces the whole. A test holds
 /// the list to the schemas, which cost too much to be made at every start.
-pub const CHOICES: [&str; 9] = [
+pub const CHOICES: [&str; 13] = [
     "activation",
     "delays",
     "effect",
     "initialization",
+    "kinetics",
     "memory",
+    "positions",
+    "profile",
     "projection",
     "recurrence",
     "surrogate",
+    "transfer",
     "weight_bounds",
 ];
 

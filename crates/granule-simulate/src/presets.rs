@@ -40,12 +40,12 @@ presets! {
     "adex": "adaptive exponential integrate-and-fire cell, its rate adapts";
     "fi-curve": "firing rate of Hodgkin–Huxley cells over their current";
     "balanced-network": "800 excitatory and 200 inhibitory cells, asynchronous and irregular";
-    "brunel": "12500 cells and 16 million connections, asynchronous and irregular (Brunel 2000)";
-    "vogels-abbott-coba": "4000 cells with conductances that keep themselves active (Vogels and Abbott 2005)";
+    "brunel": "12500 cells, asynchronous and irregular (Brunel 2000)";
+    "vogels-abbott-coba": "4000 cells that keep themselves active (Vogels and Abbott 2005)";
     "vogels-abbott-cuba": "the same with currents, cells above their threshold at rest";
-    "potjans-diesmann": "a cortical column of four layers at a tenth of its size (Potjans and Diesmann 2014)";
-    "competitive-stdp": "1000 inputs that compete by the timing of their spikes (Song, Miller and Abbott 2000)";
-    "decision-network": "two groups of cells decide which of them gets more input (Wang 2002)";
+    "potjans-diesmann": "a tenth of a cortical column (Potjans and Diesmann 2014)";
+    "competitive-stdp": "inputs that compete by the timing of their spikes (Song et al. 2000)";
+    "decision-network": "two groups of cells decide who gets more input (Wang 2002)";
     "ring-attractor": "a bump of activity that stays where it was put";
     "gamma": "excitatory and inhibitory cells with synapses in a rhythm of 43 Hz";
     "rate-sine": "chaotic rate network that a sine tames";
