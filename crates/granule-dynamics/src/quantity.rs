@@ -115,6 +115,11 @@ impl Quantity {
         self.map(f64::exp, Tensor::exp)
     }
 
+    /// (eˣ − 1)/x, the mean of e^(xs) over s from 0 to 1; x is not 0.
+    pub(crate) fn mean_exp(&self) -> Self {
+        self.map(|x| x.exp_m1() / x, |x| x.clone().exp().sub_scalar(1.0) / x)
+    }
+
     /// 1/(1 + exp(−x))
     pub(crate) fn sigmoid(&self) -> Self {
         self.map(

@@ -100,6 +100,7 @@ impl ExperimentConfig {
         let recorder = Recorder::new(&self.record, variables, subject.shown, &grid)?;
         self.check_figure(recorder.kept(), !subject.firing.is_empty())?;
         let mut warnings = self.too_long();
+        warnings.extend(subject.doubts.iter().cloned());
         let late = self.stimulus.as_ref();
         warnings.extend(late.and_then(|stimulus| stimulus.too_late(grid.time(grid.steps()))));
         Ok(Experiment {

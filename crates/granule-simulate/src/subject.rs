@@ -82,6 +82,8 @@ pub(super) struct Subject {
     pub(super) distances: Vec<granule_dynamics::unit::SiteDistances>,
     /// Of each group the step, ms, in which a cell fires at most once; none where it may fire more often.
     pub(super) fires_once: Vec<Option<f64>>,
+    /// What may not be meant although it is allowed, a sentence each.
+    pub(super) doubts: Vec<String>,
 }
 
 /// Says which table a setting belongs to.
@@ -245,6 +247,7 @@ impl Subject {
             groups,
             fires_once: once,
             distances: Vec::new(),
+            doubts: Vec::new(),
         })
     }
 
@@ -266,6 +269,7 @@ impl Subject {
             groups: Vec::new(),
             fires_once: Vec::new(),
             distances: Vec::new(),
+            doubts: Vec::new(),
         })
     }
 }

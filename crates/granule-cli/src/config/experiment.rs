@@ -891,14 +891,14 @@ mod tests {
         let at = |name: &str| dir.path().join(name).display().to_string();
         std::fs::write(at("w.csv"), "1,0\n0,2\n").unwrap();
         let text = "duration = 1.0\n[[population]]\nname = \"a\"\nsize = 2\ncell = \"lif\"\n[[projection]]\nname = \"own\"\n\
-                    from = \"a\"\nto = \"a\"\nweight = 1.0\nautapses = true\n\
+                    from = \"a\"\nto = \"a\"\nautapses = true\n\
                     rule = { kind = \"matrix\", weights = { file = \"w.csv\" } }\n";
         std::fs::write(at("net.toml"), text).unwrap();
         let described = |set: &str| described(&[&at("net.toml"), "--set", set]);
-        let config = described("circuit.projection.own.weight=3").unwrap().config;
+        let config = described("circuit.projection.own.delay=3").unwrap().config;
         let circuit = config.circuit.unwrap();
         assert_eq!(circuit.populations[0].size, 2);
-        assert_eq!(circuit.projections[0].weight, 3.0.into());
+        assert_eq!(circuit.projections[0].delay, Some(3.0.into()));
     }
 
     #[test]

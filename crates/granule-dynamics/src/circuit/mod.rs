@@ -35,9 +35,10 @@
 //! spikes of all cells, one for each step of the longest delay.
 //!
 //! A step of `dt` ms takes what arrives at its beginning. Potentials jump then, by what comes without kinetics, except of cells
-//! that are refractory. Conductances and currents with kinetics jump then as well and decay exactly; the cells get the mean
-//! of their values at both ends of the step, a conductance with the driving force at its beginning. For plastic weights what arrives
-//! at the beginning of a step is before the spikes of its receivers in it.
+//! that are refractory. Conductances and currents with kinetics jump then as well and decay exactly; the cells get the exact mean
+//! of their course over the step, a conductance with the driving force at its beginning. For plastic weights what arrives
+//! at the beginning of a step is before the spikes of its receivers in it. A cell's own spike leaves at the end of its step: the delay
+//! counts from there. Spikes of a list leave when they are, to the end of a step.
 
 mod draw;
 mod model;

@@ -119,7 +119,7 @@ impl CircuitConfig {
                 let made = plasticity.init(place);
                 let made = made.map_err(|error| error.under(&field(index, "plasticity")))?;
                 if made.signal() == Some(Signal::Rates) {
-                    let allowed = "rules of spikes";
+                    let allowed = "rules of spikes, as homeostasis with signal = \"spikes\" is";
                     let place = field(index, "plasticity.rules");
                     return Err(DynamicsError::config(place, "a rule of rates", allowed));
                 }
@@ -150,7 +150,8 @@ impl CircuitConfig {
             .zip(plastic)
             .map(|(rules, (ends, wired))| {
                 let shape = [ends.from, ends.to].map(|at| self.populations[at].size);
-                PlasticWeights::new(rules, &wired, shape, place)
+                let own = &field(ends.index, "plasticity");
+                PlasticWeights::new(rules, &wired, shape, (own, place))
             });
         let plastic = plastic.collect::<Result<_, _>>()?;
         let facilitating = short_term.into_iter().zip(listed);
@@ -223,13 +224,19 @@ impl PlasticWeights {
         rules: Rules,
         wired: &Wired,
         [pre, post]: [usize; 2],
-        place: &Place,
+        (field, place): (&str, &Place),
     ) -> Result<Self, DynamicsError> {
         let zeros = || budget::filled(0.0, pre * post, "weights that change");
         let (mut weights, mut there) = (zeros()?, zeros()?);
         for (at, (from, to)) in pairs_of(&wired.ends, &wired.to).enumerate() {
-            weights[from * post + to] += wired.weights.at(at);
-            there[from * post + to] = 1.0;
+            let pair = from * post + to;
+            if there[pair] == 1.0 {
+                let found = format!("on two connections from cell {from} to cell {to}");
+                let allowed = "on one connection of each pair of cells at the most";
+                return Err(DynamicsError::config(field, found, allowed));
+            }
+            weights[pair] = wired.weights.at(at);
+            there[pair] = 1.0;
         }
         let everywhere = there.iter().all(|there| *there == 1.0);
         Ok(Self {
@@ -245,8 +252,8 @@ impl PlasticWeights {
 }
 
 impl Circuit {
-    /// The names of the populations of neurons and rates, their sizes, and where each has the variables `spike`, `since_spike` and
-    /// `spike_interval` in the state, where it spikes.
+    /// The populations of neurons: their names, sizes, and where each has the variables `spike`, `since_spike` and `spike_interval`
+    /// in the state.
     pub fn groups(&self) -> Vec<CircuitGroup> {
         let mut groups = Vec::new();
         for population in &self.plan.populations {
@@ -280,6 +287,11 @@ impl Circuit {
     /// The number of connections.
     pub fn connections(&self) -> usize {
         self.plan.connections
+    }
+
+    /// The projections that have no connection, by their names or numbers, with the two populations where they are between several.
+    pub fn unconnected(&self) -> &[String] {
+        &self.plan.empty
     }
 
     /// What comes from outside, one for each population that says `external = true`.
@@ -397,7 +409,17 @@ impl Model for Circuit {
             };
             tensors.extend(own.into_tensors());
         }
-        tensors.extend(plan.variables[plan.shown..].iter().map(zeros));
+        // Before the beginning all was sent that is sent then: no spikes, and rates as they are.
+        let sent = |from: usize| tensors[plan.populations[from].sent].clone();
+        let mut past = Vec::with_capacity(plan.variables.len() - plan.shown);
+        if !plan.past.is_empty() {
+            let all: Vec<Tensor<2>> = plan.senders.iter().map(|from| sent(*from)).collect();
+            past.resize(plan.past.len(), Tensor::cat(all, 1));
+        }
+        for link in &plan.links {
+            past.extend(vec![sent(link.from); link.past.len()]);
+        }
+        tensors.extend(past);
         Ok(State::new(tensors))
     }
 }

@@ -25,6 +25,8 @@ pub(super) struct PopulationPlan {
     pub(super) sent: usize,
     /// First column in the input of the whole.
     pub(super) external: Option<usize>,
+    /// Which of the ports are its own.
+    pub(super) ports: Vec<usize>,
 }
 
 #[derive(Clone, Debug)]
@@ -108,6 +110,8 @@ pub(super) struct Plan {
     pub(super) inputs: usize,
     /// The number of connections.
     pub(super) connections: usize,
+    /// What the pathways are called that have no connection.
+    pub(super) empty: Vec<String>,
 }
 
 /// What is drawn for the plan.
@@ -295,6 +299,7 @@ impl Cells {
             variables: first..self.variables.len(),
             sent: first + sent.unwrap_or_default(),
             external,
+            ports: Vec::new(),
         });
     }
 }
@@ -328,7 +333,7 @@ impl Plan {
             all.add(own, cell, variables.clone());
         }
         let Cells {
-            plans: populations,
+            plans: mut populations,
             mut variables,
             inputs,
             ..
@@ -340,7 +345,10 @@ impl Plan {
         let pathways = config.pathways()?;
         for (at, Ends { index, from, to }) in pathways.iter().copied().enumerate() {
             let projection = &config.projections[index];
-            check_kind(index, projection, &populations[from], &populations[to])?;
+            let first = populations[to].variables.start;
+            let potential = variables.get(first).map_or("1", |v| v.unit);
+            let ends = (&populations[from], &populations[to]);
+            check_kind(index, projection, ends, potential)?;
             let effect = projection.effect.as_ref().unwrap_or(&Effect::Current);
             let kinetics = projection.kinetics.as_ref();
             let rates = matches!(populations[from].kind, Kind::Rate(_));
@@ -384,6 +392,9 @@ impl Plan {
                 rates: described.rates,
             });
         }
+        for (at, (to, _)) in ports.iter().enumerate() {
+            populations[*to].ports.push(at);
+        }
         let mut port_plans = Vec::new();
         for (to, receptor) in &ports {
             let first = variables.len();
@@ -392,7 +403,7 @@ impl Plan {
                 .kinetics
                 .as_ref()
                 .map_or(&[][..], |k| k.variables());
-            let several = ports.iter().filter(|(other, _)| other == to).count() > 1;
+            let several = population.ports.len() > 1;
             for name in names {
                 let name = if several {
                     format!("{}.{name}.{receptor}", population.name)
@@ -435,11 +446,16 @@ impl Plan {
             short_term: Vec::new(),
         };
         let (mut matrices, mut connections, mut longest) = (Vec::new(), 0, 0);
+        let mut empty = Vec::new();
         for receptor in receptors.iter().filter(|own| !own.shared.is_empty()) {
             let mut wired = Vec::new();
             for at in &receptor.shared {
                 let pathway = config.pathway(pathways[*at]);
-                wired.push(config.projections[pathway.index].wire(pathway, (dt, seed))?);
+                let own = config.projections[pathway.index].wire(pathway, (dt, seed))?;
+                if own.to.is_empty() {
+                    empty.push(*at);
+                }
+                wired.push(own);
             }
             let mut own: Vec<usize> = receptor.shared.iter().map(|at| places[*at]).collect();
             own.sort_unstable();
@@ -501,6 +517,9 @@ impl Plan {
                 ));
             };
             connections += wired.to.len();
+            if wired.to.is_empty() {
+                empty.push(at);
+            }
             let kind = if plastic {
                 // Weights of all pairs, before and after a step, with what a rule makes of them.
                 let what = format!("the weights of projection.{index}, which is plastic");
@@ -509,6 +528,7 @@ impl Plan {
                 LinkKind::Plastic(drawn.plastic.len() - 1)
             } else if short_term {
                 let post = populations[to].size;
+                let wired = wired.or_of_no_weight();
                 let block = Block {
                     row: 0,
                     column: 0,
@@ -546,7 +566,13 @@ impl Plan {
             past: 0..0,
             inputs,
             connections,
+            empty: Vec::new(),
         };
+        empty.sort_unstable();
+        plan.empty = empty
+            .into_iter()
+            .map(|at| config.label(pathways[at]))
+            .collect();
         plan.place(own, links, (longest, sending))?;
         Ok((plan, drawn))
     }
@@ -562,6 +588,13 @@ impl Plan {
             .iter()
             .map(|(_, link)| link.past.len() * self.populations[link.from].size);
         let past = slots.fold(longest.saturating_mul(sending), usize::saturating_add);
+        // What is sent to a matrix of several delays is gathered anew in each step.
+        let delays = self.matrices.iter().map(|own| own.delays.len());
+        let gathered = delays
+            .filter(|delays| *delays > 1)
+            .max()
+            .unwrap_or_default();
+        let past = past.saturating_add(gathered.saturating_mul(sending));
         budget::ask_for_numbers("the spikes on their way", &[2, past])?;
         for (at, mut link) in links {
             let first = self.variables.len();
@@ -658,15 +691,15 @@ fn join(
 fn check_kind(
     index: usize,
     projection: &ProjectionConfig,
-    from: &PopulationPlan,
-    to: &PopulationPlan,
+    (from, to): (&PopulationPlan, &PopulationPlan),
+    potential: &str,
 ) -> Result<(), DynamicsError> {
     let refused = |name: &str, value: String, allowed: &str| {
         Err(DynamicsError::config(field(index, name), value, allowed))
     };
     let rates = matches!(from.kind, Kind::Rate(_));
     let heard = matches!(to.kind, Kind::Rate(_));
-    let opens = !matches!(projection.effect, None | Some(Effect::Current));
+    let opens = projection.opens();
     if matches!(to.kind, Kind::Source(_)) {
         let allowed = "a population of neurons or of rates: spikes from outside hear nobody";
         return refused("to", format!("{:?}", to.name), allowed);
@@ -682,6 +715,10 @@ fn check_kind(
     if opens && heard {
         let allowed = "a current: units of rates have no conductance";
         return refused("effect", "a conductance".into(), allowed);
+    }
+    if opens && potential != "mV" {
+        let found = format!("a conductance of {}", to.name);
+        return refused("effect", found, "of cells whose potential is in mV");
     }
     if projection.plasticity.is_some() && (rates || heard) {
         let allowed = "between populations that spike";

@@ -198,10 +198,17 @@ impl PopulationConfig {
         }
         for (name, draw) in &beside {
             match draw {
-                Draw::One(value) if !RESERVED.contains(&name.as_str()) => {
-                    all.push((name.clone(), Held::Float(*value)));
+                _ if RESERVED.contains(&name.as_str()) => self.check_parameters(known)?,
+                Draw::One(value) => all.push((name.clone(), Held::Float(*value))),
+                _ => {
+                    let mut own = all[..2].to_vec();
+                    own.push((name.clone(), Held::Float(1.0)));
+                    if UnitConfig::deserialize(Held::Table(own)).is_err() {
+                        self.check_parameters(known)?;
+                    }
+                    let place = self.field(&format!("parameters.{name}"));
+                    return Err(DynamicsError::config(place, "several", "one number"));
                 }
-                _ => self.check_parameters(known)?,
             }
         }
         if !self.initial.is_empty() {

@@ -10,7 +10,7 @@ use super::rule::{Profile, RuleOfConnections, Site};
 use super::space::Space;
 use crate::DynamicsError;
 use crate::delay::{LONGEST, ROUNDING};
-use crate::plasticity::{RulesConfig, ShortTermConfig};
+use crate::plasticity::{RulesConfig, ShortTermConfig, Signal};
 use crate::setting::Range;
 use crate::synapse::{Effect, Kinetics};
 
@@ -29,10 +29,11 @@ pub struct ProjectionConfig {
     /// Who is connected to whom. Default: all to all.
     #[serde(default)]
     pub rule: RuleOfConnections,
-    /// What a spike brings: without kinetics the jump of the potential, mV, else the peak of the current (µA/cm², pA) or of the
-    /// conductance (mS/cm², nS). Of a population of rates: the input for each unit of rate. A number, a list with one for each
-    /// connection of a `list`, or a distribution.
-    pub weight: Draw,
+    /// What a spike brings: without kinetics the jump of the potential, mV or what its unit is, else the peak of the current, in
+    /// the cell's unit, or of the conductance, in that unit per mV (mS/cm², nS, or the leak). Of a population of rates: the input
+    /// for each unit of rate. A number, a list with one for each connection of a `list`, or a distribution; none beside a `matrix`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight: Option<Draw>,
     /// From a spike to its arrival, ms, rounded to whole steps; at least one. As `weight`. Default: one step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delay: Option<Draw>,
@@ -144,9 +145,38 @@ pub(super) struct Wired {
     pub(super) delays: Each<u32>,
 }
 
+impl Wired {
+    /// One connection of weight 0 in the place of none: lists have one at least.
+    pub(super) fn or_of_no_weight(self) -> Self {
+        if !self.to.is_empty() {
+            return self;
+        }
+        Self {
+            ends: vec![1; self.ends.len()],
+            to: vec![0],
+            weights: Each::One(0.0),
+            ..self
+        }
+    }
+}
+
 impl ProjectionConfig {
     pub(super) fn validate(&self, index: usize) -> Result<(), DynamicsError> {
-        self.weight.check(&field(index, "weight"))?;
+        match (&self.weight, self.rule.rule().has_weights()) {
+            (Some(_), true) => {
+                let allowed = "unset: the rule has the weights";
+                return Err(DynamicsError::config(
+                    field(index, "weight"),
+                    "this",
+                    allowed,
+                ));
+            }
+            (None, false) => return Err(DynamicsError::missing(field(index, "weight"))),
+            (weight, _) => {
+                let weight = weight.as_ref();
+                weight.map_or(Ok(()), |weight| weight.check(&field(index, "weight")))?;
+            }
+        }
         if let Some(delay) = &self.delay {
             delay.check(&field(index, "delay"))?;
         }
@@ -161,20 +191,34 @@ impl ProjectionConfig {
             rules
                 .validate()
                 .map_err(|error| under(error, "plasticity"))?;
+            if self.opens() {
+                rules
+                    .limits
+                    .check_conductances(&field(index, "plasticity.limits"))?;
+            }
         }
         if let Some(short_term) = &self.short_term {
             short_term
                 .validate()
                 .map_err(|error| under(error, "short_term"))?;
+            if short_term.signal != Signal::Spikes {
+                let place = field(index, "short_term.signal");
+                return Err(DynamicsError::config(place, "rates", "spikes"));
+            }
         }
         Ok(())
+    }
+
+    /// Whether a conductance is what arrives.
+    pub(super) fn opens(&self) -> bool {
+        !matches!(self.effect, None | Some(Effect::Current))
     }
 
     /// Whether cell i reaches cell i alone, with one weight and one delay.
     pub(super) fn is_direct(&self) -> bool {
         let single = |draw: &Draw| matches!(draw, Draw::One(_));
         self.rule.rule().is_one_to_one()
-            && single(&self.weight)
+            && self.weight.as_ref().is_some_and(single)
             && self.delay.as_ref().is_none_or(single)
             && self.velocity.is_none()
             && self.profile.is_none()
@@ -254,7 +298,8 @@ impl ProjectionConfig {
         }
         let own = rule.weights();
         let listed = |draw: Option<&Draw>| matches!(draw, Some(Draw::Each(_)));
-        let is_listed = own.is_some() || listed(Some(&self.weight)) || listed(self.delay.as_ref());
+        let is_listed =
+            own.is_some() || listed(self.weight.as_ref()) || listed(self.delay.as_ref());
         let (mut to, mut order) = (vec![0; pairs.len()], Vec::new());
         if is_listed {
             order.resize(pairs.len(), 0u32);
@@ -268,10 +313,8 @@ impl ProjectionConfig {
             *place += 1;
         }
         drop(pairs);
-        let weight = match own {
-            Some(weights) => Draw::Each(weights),
-            None => self.weight.clone(),
-        };
+        let weight = own.map(Draw::Each).or_else(|| self.weight.clone());
+        let weight = weight.ok_or_else(|| DynamicsError::missing(field(index, "weight")))?;
         let weights = self.numbers(("weight", pathway), &weight, (&ends, &to, &order), seed)?;
         let weights = match (&self.profile, &site.space) {
             (None, _) => weights,
@@ -390,8 +433,7 @@ impl ProjectionConfig {
         if let Some(weight) = find(|weight| !weight.is_finite()) {
             return refused(weight, "a finite number");
         }
-        let conductance = !matches!(self.effect, None | Some(Effect::Current));
-        match find(|weight| weight < 0.0).filter(|_| conductance) {
+        match find(|weight| weight < 0.0).filter(|_| self.opens()) {
             Some(weight) => refused(
                 weight,
                 "at least 0, for a conductance is not negative: its reversal says what it does",

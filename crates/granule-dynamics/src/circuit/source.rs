@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::draw::{Draw, stream};
 use super::population::PopulationConfig;
+use crate::delay::ROUNDING;
 use crate::population::Activation;
 use crate::setting::Range;
 use crate::whole::numbers_of_step;
@@ -21,7 +22,7 @@ pub(super) const SOURCES: &[&str] = &["poisson", "spikes", "rate"];
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SpikeTrain {
-    /// When each spike is, ms.
+    /// When each spike is, ms. One at the end of a step leaves then, others at the end of the step that they are in.
     pub times: Vec<f64>,
     /// Of which cell each is, from 0.
     pub cells: Vec<f64>,
@@ -199,10 +200,9 @@ impl Source {
                 let width = shape[1];
                 let fill = move |step: usize, out: &mut [f64]| {
                     out.fill(0.0);
-                    let (from, to) = (step as f64 * dt, (step as f64 + 1.0) * dt);
-                    for (from, to) in windows(from, to, period) {
-                        let first = own.partition_point(|(time, _)| *time < from);
-                        let found = own[first..].iter().take_while(|(time, _)| *time < to);
+                    for (from, to) in windows(step, dt, period) {
+                        let first = own.partition_point(|(time, _)| *time <= from);
+                        let found = own[first..].iter().take_while(|(time, _)| *time <= to);
                         for (_, cell) in found {
                             out.chunks_mut(width).for_each(|row| row[*cell] += 1.0);
                         }
@@ -214,18 +214,22 @@ impl Source {
     }
 }
 
-/// The times of a pattern that fall into a step from `from` to before `to`, in turns of the period.
-fn windows(from: f64, to: f64, period: Option<f64>) -> Vec<(f64, f64)> {
+/// Between which times of a pattern, the later one included, spikes are in a step, in turns of the period. They are in the step
+/// that ends with them or after them, those at 0 in the first; a time within [`ROUNDING`] of the end of a step is there.
+fn windows(step: usize, dt: f64, period: Option<f64>) -> Vec<(f64, f64)> {
+    let end = |steps: usize| match steps {
+        0 => f64::NEG_INFINITY,
+        steps => (steps as f64 + ROUNDING) * dt,
+    };
+    let (from, to) = (end(step), end(step + 1));
     let Some(period) = period else {
         return vec![(from, to)];
     };
     let mut all = Vec::new();
-    let mut turn = (from / period).floor();
-    while turn * period < to {
-        all.push((
-            (from - turn * period).max(0.0),
-            (to - turn * period).min(period),
-        ));
+    // A quotient may be rounded up.
+    let mut turn = ((from / period).floor() - 1.0).max(0.0);
+    while turn * period <= to {
+        all.push((from - turn * period, to - turn * period));
         turn += 1.0;
     }
     all

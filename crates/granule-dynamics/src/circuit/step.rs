@@ -80,8 +80,8 @@ impl CircuitDynamics {
         arrived: &[Option<Tensor<2>>],
     ) -> [Option<Tensor<2>>; 2] {
         let (mut jump, mut input) = (None, None);
-        let ports = self.plan.ports.iter().zip(arrived);
-        for (port, arrived) in ports.filter(|(port, _)| port.to == to) {
+        for at in &self.plan.populations[to].ports {
+            let (port, arrived) = (&self.plan.ports[*at], &arrived[*at]);
             let Receptor {
                 kinetics,
                 effect,
@@ -92,7 +92,7 @@ impl CircuitDynamics {
                     let before = &state.tensors()[port.variables.clone()];
                     let begin = kinetics.step(0.0, before, arrived.clone());
                     let end = kinetics.step(self.plan.dt, &begin, None);
-                    let open = (kinetics.open(&begin) + kinetics.open(&end)) * 0.5;
+                    let open = kinetics.mean(self.plan.dt, &begin);
                     add(&mut input, effect.current(open, v));
                     for (variable, value) in port.variables.clone().zip(end) {
                         next.replace(variable, value);

@@ -46,12 +46,12 @@ fn with(projection: &str) -> String {
 
 #[test]
 fn a_spike_moves_the_potential_by_its_weight_after_its_delay() {
-    // The spike of the step from 1 to 1.5 ms is in the state at 1.5 ms, and arrives 2 ms later.
+    // The spike at 1 ms arrives 2 ms later.
     for (name, place) in f64_places() {
         let text = with("weight = 3.0\ndelay = 2.0");
         let v = course(&text, "out.v", (0.5, 6.0), &place);
         for (step, v) in v.iter().enumerate() {
-            let since = 0.5 * step as f64 - 3.5;
+            let since = 0.5 * step as f64 - 3.0;
             let expected = if since > 0.0 {
                 3.0 * (-since / 10.0).exp()
             } else {
@@ -85,7 +85,7 @@ fn currents_and_conductances_have_their_exact_course() {
     let v = course(&text, "out.v", (0.02, 12.0), &place);
     let exact = |t: f64| 3.0 * 4.0 / (4.0 - 10.0) * ((-t / 4.0).exp() - (-t / 10.0).exp());
     for (step, v) in v.iter().enumerate().skip(60) {
-        let t = 0.02 * step as f64 - 1.04;
+        let t = 0.02 * step as f64 - 1.02;
         assert_close(v[0], exact(t), 2e-6);
     }
     // A conductance drives towards its reversal: here far away, so that the driving force hardly changes.
@@ -93,7 +93,7 @@ fn currents_and_conductances_have_their_exact_course() {
         "weight = 3e-6\ndelay = 0.02\nkinetics = { exponential = { time_constant = 4.0 } }\neffect = { conductance = { reversal = 1e6 } }",
     );
     let v = course(&text, "out.v", (0.02, 12.0), &place);
-    let t = 0.02 * 500.0 - 1.04;
+    let t = 0.02 * 500.0 - 1.02;
     assert!(
         (v[500][0] - exact(t)).abs() < 2e-5,
         "{} {}",
@@ -365,6 +365,140 @@ fn a_pair_of_spikes_changes_a_plastic_weight_by_the_published_amount() {
     assert_close(run(10.0, 10.0), 0.01, 1e-9);
 }
 
+/// Several spikes in a step count as if they came one after the other, and leave no resources below 0.
+#[test]
+fn several_spikes_in_a_step_use_up_resources_one_after_the_other() {
+    for count in 1..5 {
+        let text = with(
+            "weight = 4.0\nshort_term = { release = 0.3, facilitation_time_constant = 1e12, recovery_time_constant = 1e12 }",
+        )
+        .replace(
+            "times = [1.0], cells = [0]",
+            &format!("times = {:?}, cells = {:?}", vec![1.0; count], vec![0; count]),
+        )
+        .replace("time_constant = 10.0", "time_constant = 1e12");
+        let (mut u, mut x, mut sent) = (0.0, 1.0, 0.0);
+        for _ in 0..count {
+            u += 0.3 * (1.0 - u);
+            sent += u * x;
+            x -= u * x;
+        }
+        let course = |variable: &str| course(&text, variable, (0.5, 5.0), &f64_place());
+        let last = |variable: &str| course(variable).last().unwrap()[0];
+        assert_close(last("out.v"), 4.0 * sent, 1e-9);
+        assert_close(last("projection.0.short-term.facilitation"), u, 1e-9);
+        assert_close(last("projection.0.short-term.resources"), x, 1e-9);
+    }
+}
+
+/// A spike is in the state at the end of its step, at its very time where steps end then, however their times are rounded.
+#[test]
+fn spikes_of_a_list_leave_at_their_times() {
+    let place = f64_place();
+    let spikes = |train: &str, dt: f64, steps: usize| -> Vec<usize> {
+        let text = with("weight = 1.0").replace("times = [1.0], cells = [0]", train);
+        let seen = course(&text, "in.spike", (dt, dt * steps as f64), &place);
+        let counts = seen.iter().map(|row| row[0] as usize).enumerate();
+        counts.flat_map(|(at, count)| vec![at; count]).collect()
+    };
+    let cells = "cells = [0, 0, 0, 0, 0]";
+    let train = format!("times = [0.0, 0.3, 0.5, 0.72, 0.7], {cells}");
+    assert_eq!(spikes(&train, 0.1, 12), [1, 3, 5, 7, 8]);
+    let train = "times = [0.0, 0.3], cells = [0, 0], period = 0.6";
+    assert_eq!(spikes(train, 0.1, 20), [1, 3, 6, 9, 12, 15, 18]);
+    // Every step ends with a spike.
+    let times: Vec<f64> = (1..=200).map(|step| 0.1 * f64::from(step)).collect();
+    let train = format!("times = {times:?}, cells = {:?}", vec![0; 200]);
+    let all: Vec<usize> = (1..=200).collect();
+    assert_eq!(spikes(&train, 0.1, 200), all);
+}
+
+/// What a synapse brings does not depend on how long it takes against a step.
+#[test]
+fn fast_synapses_bring_their_whole_charge() {
+    for (kinetics, charge) in [
+        ("exponential = { time_constant = 0.05 }", 0.05),
+        ("alpha = { time_constant = 0.05 }", 0.05 * 1.0_f64.exp()),
+        (
+            "double-exponential = { rise = 0.02, decay = 0.04 }",
+            // The peak of e^(−t/0.04) − e^(−t/0.02) is 1/4.
+            4.0 * 0.02,
+        ),
+    ] {
+        let text = with(&format!("weight = 2.0\nkinetics = {{ {kinetics} }}"))
+            .replace("time_constant = 10.0", "time_constant = 1e6");
+        for dt in [0.5, 0.01] {
+            let v = course(&text, "out.v", (dt, 10.0), &f64_place());
+            // τ dv/dt = I, a leak of 10⁻⁶/ms left out.
+            assert_close(1e6 * v.last().unwrap()[0], 2.0 * charge, 1e-5);
+        }
+    }
+}
+
+/// Before the beginning rates were what they are then, so that what is in balance stays there in spite of delays.
+#[test]
+fn delayed_rates_begin_where_they_are() {
+    let text = r#"
+        [[population]]
+        name = "a"
+        size = 2
+        cell = "rate"
+        transfer = "linear"
+        current = 1.0
+        initial = { x = 2.0 }
+        [[projection]]
+        from = "a"
+        to = "a"
+        rule = { kind = "list", pre = [0, 1], post = [1, 0] }
+        weight = 0.25
+        delay = [3.0, 7.0]
+        [[projection]]
+        from = "a"
+        to = "a"
+        rule = { kind = "one-to-one" }
+        autapses = true
+        weight = 0.25
+        delay = 5.0
+    "#;
+    for row in course(text, "a.x", (0.5, 20.0), &f64_place()) {
+        assert_close(row[0], 2.0, 1e-12);
+        assert_close(row[1], 2.0, 1e-12);
+    }
+}
+
+#[test]
+fn conductances_are_of_cells_with_a_potential_in_millivolt() {
+    let text = with(
+        "weight = 1.0\nkinetics = { exponential = { time_constant = 4.0 } }\neffect = { conductance = { reversal = 0.0 } }",
+    )
+    .replace(
+        "cell = \"lif\"\n    parameters = { time_constant = 10.0, threshold = 100.0 }",
+        "cell = \"qif\"",
+    );
+    let error = config(&text).init(0.1, 1, &f64_place()).unwrap_err();
+    let error = error.to_string();
+    assert!(
+        error.contains("projection.0.effect") && error.contains("mV"),
+        "{error}"
+    );
+}
+
+#[test]
+fn projections_without_a_connection_are_named() {
+    let text = with("weight = 1.0\nrule = { kind = \"fixed-probability\", probability = 0 }")
+        + "\n[[projection]]\nname = \"all\"\nfrom = \"in\"\nto = \"out\"\nweight = 1.0";
+    let circuit = config(&text).init(0.1, 1, &f64_place()).unwrap();
+    assert_eq!(circuit.unconnected(), ["projection.0"]);
+    // With short-term plasticity as well.
+    let text = with(
+        "weight = 1.0\nrule = { kind = \"fixed-out-degree\", degree = 0 }\nshort_term = { release = 0.5 }",
+    );
+    let circuit = config(&text).init(0.1, 1, &f64_place()).unwrap();
+    assert_eq!((circuit.unconnected().len(), circuit.connections()), (1, 0));
+    let v = course(&text, "out.v", (0.5, 4.0), &f64_place());
+    assert!(v.iter().all(|row| row[0] == 0.0), "{v:?}");
+}
+
 #[test]
 fn depressing_synapses_transmit_what_is_left() {
     let text = with(
@@ -515,8 +649,36 @@ fn bad_networks_are_refused_by_the_place_of_the_setting() {
             "projection.0.rule.pre.1 = 2",
         ),
         (
-            "weight = 1.0\nrule = { kind = \"matrix\", weights = [[1.0]] }",
+            "rule = { kind = \"matrix\", weights = [[1.0]] }",
             "projection.0.rule.weights = [1 row]",
+        ),
+        (
+            "weight = 1.0\nrule = { kind = \"matrix\", weights = [[1.0], [1.0]] }",
+            "projection.0.weight = this is not allowed: unset",
+        ),
+        ("", "projection.0.weight = nothing"),
+        (
+            "weight = 1.0\nkinetics = { exponential = { time_constant = 1.0 } }\neffect = { conductance = { reversal = 0.0 } }\n\
+             plasticity = { rules = [{ kind = \"pair-stdp\" }] }",
+            "projection.0.plasticity.limits = free",
+        ),
+        (
+            "weight = 1.0\nkinetics = { exponential = { time_constant = 1.0 } }\neffect = { conductance = { reversal = 0.0 } }\n\
+             plasticity = { rules = [{ kind = \"pair-stdp\" }], limits = { bounds = { kind = \"soft\", low = -1.0, high = 1.0 } } }",
+            "projection.0.plasticity.limits = from -1 on",
+        ),
+        (
+            "weight = 1.0\nplasticity = { rules = [{ kind = \"homeostasis\" }] }",
+            "signal = \"spikes\"",
+        ),
+        (
+            "weight = 1.0\nplasticity = { rules = [{ kind = \"pair-stdp\" }] }\n\
+             rule = { kind = \"list\", pre = [1, 0, 1], post = [0, 0, 0] }",
+            "projection.0.plasticity = on two connections from cell 1 to cell 0",
+        ),
+        (
+            "weight = 1.0\nshort_term = { signal = \"rates\" }",
+            "projection.0.short_term.signal = rates",
         ),
         (
             "weight = 1.0\nrule = { kind = \"one-to-one\" }",
@@ -574,6 +736,16 @@ fn bad_networks_are_refused_by_the_place_of_the_setting() {
             "population.out.parameters.threshold",
         ),
         (
+            "cell = \"lif\"\n    parameters = { time_constant = 10.0, threshold = 100.0 }",
+            "cell = \"adex\"\n    parameters = { peak = [0.0] }",
+            "population.out.parameters.peak = several is not allowed: one number",
+        ),
+        (
+            "threshold = 100.0",
+            "treshold = [100.0]",
+            "did you mean `threshold`?",
+        ),
+        (
             "cells = [0]",
             "cells = [2]",
             "population.in.train.cells.0 = 2",
@@ -603,9 +775,14 @@ fn bad_networks_are_refused_by_the_place_of_the_setting() {
 #[test]
 fn recurrent_networks_are_refused_by_the_place_of_the_setting() {
     let refused = |size: usize, projection: &str| -> String {
+        let weight = if projection.contains("matrix") {
+            ""
+        } else {
+            "weight = 1.0"
+        };
         let text = format!(
             "[[population]]\nname = \"a\"\nsize = {size}\ncell = \"lif\"\npositions = {{ line = {{ length = 1.0 }} }}\n\
-             [[projection]]\nfrom = \"a\"\nto = \"a\"\nweight = 1.0\n{projection}"
+             [[projection]]\nfrom = \"a\"\nto = \"a\"\n{weight}\n{projection}"
         );
         let error = config(&text).init(0.1, 1, &f64_place()).unwrap_err();
         error.to_string()

@@ -14,6 +14,7 @@ use crate::plasticity::{Rules, RulesConfig};
 use crate::setting;
 use crate::synapse::{BoundEffect, Effect};
 
+use crate::delay::{LONGEST, ROUNDING};
 use crate::{Bounds, DynamicsError, NormalNoise, Parameter, Place, QuantityKind, State, Variable};
 
 /// How a coupler turns the quantity it reads into the one it delivers. Each conversion fixes both units and, but for
@@ -305,14 +306,10 @@ impl CouplerConfig {
             ));
         }
         let opens = !matches!(self.effect, None | Some(Effect::Current));
-        if opens && rules.limits.allow_negative() {
-            let allowed =
-                "with keep_signs = true or bounds from 0 on, for a conductance is not negative";
-            return Err(DynamicsError::config(
-                format!("{field}.limits"),
-                "free",
-                allowed,
-            ));
+        if opens {
+            rules
+                .limits
+                .check_conductances(&format!("{field}.limits"))?;
         }
         Ok(())
     }
@@ -345,7 +342,7 @@ impl CouplerConfig {
     fn delay_steps(&self, field: &str, dt: f64) -> Result<usize, DynamicsError> {
         let ratio = self.delay / dt;
         let steps = ratio.round();
-        let fits = (0.0..=1e5).contains(&ratio) && (ratio - steps).abs() <= 1e-9 * steps.max(1.0);
+        let fits = (0.0..=LONGEST).contains(&ratio) && (ratio - steps).abs() < ROUNDING;
         if fits {
             Ok(steps as usize)
         } else {

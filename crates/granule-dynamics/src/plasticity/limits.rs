@@ -62,8 +62,28 @@ impl WeightLimits {
         }
     }
 
+    /// Refuses limits of conductances, whose weights begin at 0 or above, that let them fall below. `field` is where they stand.
+    ///
+    /// # Errors
+    ///
+    /// [`DynamicsError::Config`].
+    pub(crate) fn check_conductances(&self, field: &str) -> Result<(), DynamicsError> {
+        if !self.allow_negative() {
+            return Ok(());
+        }
+        let found = match self.bounds {
+            WeightBounds::Free => "free".to_owned(),
+            WeightBounds::Hard { low, .. } | WeightBounds::Soft { low, .. } => {
+                format!("from {low} on")
+            }
+        };
+        let allowed =
+            "with keep_signs = true or bounds from 0 on, for a conductance is not negative";
+        Err(DynamicsError::config(field, found, allowed))
+    }
+
     /// Whether weights that began at 0 or above can fall below.
-    pub(crate) fn allow_negative(&self) -> bool {
+    fn allow_negative(&self) -> bool {
         match self.bounds {
             WeightBounds::Free => !self.keep_signs,
             WeightBounds::Hard { low, .. } | WeightBounds::Soft { low, .. } => {

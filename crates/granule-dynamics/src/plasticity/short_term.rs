@@ -45,19 +45,32 @@ impl ShortTermPlasticity {
     }
 
     /// The efficacy u⁺x at the beginning of a step, `[batch, pre]`, by which the activity `pre` of that step is multiplied,
-    /// and the state at its end. Spikes are at its beginning.
+    /// and the state at its end. Spikes are at its beginning; of n spikes in one step, one after the other without a time between
+    /// them, it is their mean: they leave x(1 − u)ⁿ(1 − U)^(n(n+1)/2), transmit the rest, and u⁺ = 1 − (1 − u)(1 − U)ⁿ.
     pub fn step(&self, pre: &Tensor<2>, dt: f64, state: &State) -> (Tensor<2>, State) {
         let (u, x) = (state[0].clone(), state[1].clone());
         let release = self.release.value();
         let facilitated = |u: Tensor<2>| u.clone() + (u.neg().add_scalar(1.0)) * release.clone();
-        let efficacy = facilitated(u.clone()) * x.clone();
+        let mut efficacy = facilitated(u.clone()) * x.clone();
         let forgetting = self.facilitation_time_constant.value().recip();
         let recovery = self.recovery_time_constant.value().recip();
         let next = match self.signal {
             Signal::Spikes => {
-                let jump = (u.clone().neg().add_scalar(1.0)) * release * pre.clone();
+                let several = pre.clone().greater_elem(1.0);
+                let rest = |share: Tensor<2>| share.neg().add_scalar(1.0);
+                // The derivative of a power of 0 is not a number.
+                let shut = rest(u.clone()).clamp_min(1e-30);
+                let kept = rest(release.clone());
+                let count = pre.clone().clamp_min(1.0);
+                let pairs = count.clone() * count.clone().add_scalar(1.0) * 0.5;
+                let kept_by = |count: Tensor<2>| kept.clone().expand(count.dims()).powf(count);
+                let after = shut.clone().powf(count.clone()) * kept_by(pairs);
+                let mean = x.clone() * rest(after) / count.clone();
+                efficacy = efficacy.mask_where(several.clone(), mean);
                 let left = x - efficacy.clone() * pre.clone();
-                let u = (u + jump) * forgetting.mul_scalar(-dt).exp();
+                let one = u + shut.clone() * release * pre.clone();
+                let u = one.mask_where(several, rest(shut * kept_by(count)));
+                let u = u * forgetting.mul_scalar(-dt).exp();
                 let missing = left.neg().add_scalar(1.0);
                 let x = (missing * recovery.mul_scalar(-dt).exp())
                     .neg()

@@ -212,6 +212,32 @@ impl BoundKinetics {
         }
     }
 
+    /// The exact mean of what is open over the `dt` from a state on, `[batch, post]`.
+    pub(crate) fn mean(&self, dt: f64, state: &[Tensor<2>]) -> Tensor<2> {
+        let dt = Quantity::Number(dt);
+        match self {
+            Self::Exponential(rate) => rate.times(&dt).mean_exp().scale(state[0].clone()),
+            Self::Alpha(rate) => {
+                // Open is e^(−t/τ)·(open + e·t/τ·released).
+                let past = rate.times(&dt);
+                let mean = past.mean_exp();
+                let opening = mean
+                    .plus(&past.exp().negative())
+                    .times(&Quantity::Number(E));
+                mean.scale(state[0].clone()) + opening.scale(state[1].clone())
+            }
+            Self::DoubleExponential {
+                minus_rise,
+                minus_decay,
+                scale,
+            } => {
+                let mean =
+                    |rate: &Quantity, x: &Tensor<2>| rate.times(&dt).mean_exp().scale(x.clone());
+                scale.scale(mean(minus_decay, &state[0]) - mean(minus_rise, &state[1]))
+            }
+        }
+    }
+
     /// What is open, `[batch, post]`.
     pub(crate) fn open(&self, state: &[Tensor<2>]) -> Tensor<2> {
         match self {

@@ -44,6 +44,11 @@ impl Subject {
                 .map(|group| (group.name.clone(), group.cells))
                 .collect(),
             fires_once: once.collect(),
+            doubts: circuit
+                .unconnected()
+                .iter()
+                .map(|name| format!("{name} has no connections: look at its rule and at the sizes of its populations"))
+                .collect(),
             ..Self::plain(
                 again(circuit.clone()),
                 initial,

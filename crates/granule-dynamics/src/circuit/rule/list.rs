@@ -91,6 +91,10 @@ impl ConnectionRule for Matrix {
         }
     }
 
+    fn has_weights(&self) -> bool {
+        true
+    }
+
     fn weights(&self) -> Option<Vec<f64>> {
         let all = self.weights.iter().flatten();
         Some(all.copied().filter(|w| *w != 0.0).collect())

@@ -157,6 +157,11 @@ pub(super) trait ConnectionRule {
         None
     }
 
+    /// Whether weights come with the connections.
+    fn has_weights(&self) -> bool {
+        false
+    }
+
     /// Whether cell i is connected to cell i alone.
     fn is_one_to_one(&self) -> bool {
         false

@@ -20,7 +20,7 @@ type Where = (String, Vec<(String, String)>);
 const MANY: f64 = 10_000.0;
 
 /// Words of refusals that a number inside its range meets on account of another key.
-const OTHERS: [&str; 40] = [
+const OTHERS: [&str; 41] = [
     "as many as `",
     "between populations of one size",
     "between populations that both have",
@@ -61,6 +61,7 @@ const OTHERS: [&str; 40] = [
     "take a smaller window",
     "the first bin and the one after the last",
     "one after the other as in",
+    "or name fewer record.variables",
 ];
 
 /// Keys in whose place another one stands, whatever they say.
@@ -536,7 +537,7 @@ positions = { grid = { side = 1.0 } }
 name = "listed"
 size = 2
 cell = "spikes"
-train = { times = [0.1], cells = [0], period = 5.0 }
+train = { times = [0.0], cells = [0], period = 5.0 }
 [[circuit.projection]]
 from = "cells"
 to = "cells"
