@@ -709,7 +709,7 @@ fn bad_networks_are_refused_by_the_place_of_the_setting() {
             "projection.0.weight.uniform.high",
         ),
         (
-            "weight = { log-normal = { median = 1.0, deviation = 1e6 } }",
+            "weight = { log-normal = { median = 1.0, deviation = 1e6, low = 1.0 } }",
             "a finite number",
         ),
         (
