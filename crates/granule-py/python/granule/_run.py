@@ -166,8 +166,8 @@ def train(
     """Trains a model, as ``granule train`` does.
 
     ``model`` is the name of a model, of a preset, or a ``.toml`` file; ``dataset`` is ``"mnist"``, ``"folder:DIR"``,
-    ``"arrays:FILE.npz"`` and so on; without one it is the drawn digits, for which nothing is downloaded. Every other setting
-    of ``granule config`` is given by ``set={"optimizer.lr": 1e-3}`` or by keyword, ``optimizer__lr=1e-3``; the flags of the
+    ``"parquet:PATH"``, ``"arrays:FILE.npz"`` and so on; without one it is the drawn digits, for which nothing is downloaded.
+    Every other setting of ``granule config`` is given by ``set={"optimizer.lr": 1e-3}`` or by keyword, ``optimizer__lr=1e-3``; the flags of the
     command have their names: ``lr``, ``batch_size``, ``validation``, ``seed``, ``limit_train`` and others. None takes a
     default back.
 
