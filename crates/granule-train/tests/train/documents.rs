@@ -1,7 +1,8 @@
-//! The tables in the pages on recordings.
+//! The tables in the pages.
 
 use std::path::Path;
 
+use granule_simulate::ExperimentConfig;
 use granule_train::RunConfig;
 
 /// What stands between the fences of a page's tables.
@@ -22,7 +23,14 @@ fn every_table_of_the_pages_is_a_configuration() {
         }
         let page = std::fs::read_to_string(&path).unwrap();
         for text in tables(&page) {
-            let read = RunConfig::from_toml_str(text);
+            // Of a simulation, or of a training.
+            let read = match toml::from_str::<ExperimentConfig>(text) {
+                Ok(config) => config.validate().map_err(|error| error.to_string()),
+                Err(_) => {
+                    let read = RunConfig::from_toml_str(text).map(drop);
+                    read.map_err(|error| error.to_string())
+                }
+            };
             assert!(read.is_ok(), "{}: {read:?}\n{text}", path.display());
             found += 1;
         }
