@@ -845,7 +845,22 @@ pub struct Simulate {
     #[arg(long, value_name = "FILE.json", help_heading = "Simulation", value_parser = path())]
     pub from_state: Option<PathBuf>,
 
-    /// Draw them
+    #[command(flatten)]
+    pub drawing: Drawing,
+
+    /// Print the result as one JSON object
+    #[arg(long, help_heading = "Output")]
+    pub json: bool,
+
+    /// Print the result only, and warnings: no notes, no progress, not how it was run and what was written
+    #[arg(long, short, help_heading = "Output")]
+    pub quiet: bool,
+}
+
+/// Where a figure goes, and how large it is.
+#[derive(Debug, Args)]
+pub struct Drawing {
+    /// Draw what is found
     #[arg(long, value_name = "FILE.svg|FILE.png", help_heading = "Output", value_parser = path())]
     pub plot: Option<PathBuf>,
 
@@ -862,20 +877,12 @@ pub struct Simulate {
     /// Pixels an inch of a figure in .png [default: 96]
     #[arg(long, value_name = "N", help_heading = "Output", requires = "plot", value_parser = resolution)]
     pub dpi: Option<f64>,
-
-    /// Print the result as one JSON object
-    #[arg(long, help_heading = "Output")]
-    pub json: bool,
-
-    /// Print the result only, and warnings: no notes, no progress, not how it was run and what was written
-    #[arg(long, short, help_heading = "Output")]
-    pub quiet: bool,
 }
 
 #[derive(Debug, Args)]
 pub struct Analyze {
     /// How to look at it: names as `granule help analyze` lists them
-    #[arg(value_name = "ANALYSIS", value_parser = analyses())]
+    #[arg(value_name = "ANALYSIS", value_parser = named(ANALYSES.iter().map(|own| (own.name, own.summary))))]
     pub analysis: String,
 
     /// Set what the analysis asks for, as in `--with parameter=unit.current` (repeatable);
@@ -895,7 +902,7 @@ pub struct Analyze {
 #[derive(Debug, Args)]
 pub struct Probe {
     /// How to look into it
-    #[arg(value_name = "PROBE", value_parser = probes())]
+    #[arg(value_name = "PROBE", value_parser = named(PROBES.iter().map(|own| (own.name, own.summary))))]
     pub probe: String,
 
     /// A run folder, a .granule file or a checkpoint
@@ -933,23 +940,8 @@ pub struct Probe {
     #[arg(long, value_name = "FILE.npz|FILE.csv", help_heading = "Output", value_parser = path())]
     pub out: Option<PathBuf>,
 
-    /// Draw it
-    #[arg(long, value_name = "FILE.svg|FILE.png", help_heading = "Output", value_parser = path())]
-    pub plot: Option<PathBuf>,
-
-    /// Size of the figure, as in 180x120mm, 7x5in or 960x640 (px, of which 96 make an inch)
-    /// [default: 960x640]
-    #[arg(
-        long,
-        value_name = "WxH[mm|cm|in|px]",
-        help_heading = "Output",
-        requires = "plot"
-    )]
-    pub size: Option<FigureSize>,
-
-    /// Pixels an inch of a figure in .png [default: 96]
-    #[arg(long, value_name = "N", help_heading = "Output", requires = "plot", value_parser = resolution)]
-    pub dpi: Option<f64>,
+    #[command(flatten)]
+    pub drawing: Drawing,
 
     /// Print the result as one JSON object
     #[arg(long, help_heading = "Output")]
@@ -960,14 +952,9 @@ pub struct Probe {
     pub quiet: bool,
 }
 
-fn probes() -> PossibleValuesParser {
-    let names = PROBES.iter();
-    PossibleValuesParser::new(names.map(|own| PossibleValue::new(own.name).help(own.summary)))
-}
-
-fn analyses() -> PossibleValuesParser {
-    let names = ANALYSES.iter();
-    PossibleValuesParser::new(names.map(|own| PossibleValue::new(own.name).help(own.summary)))
+/// Names, each with a line on it.
+fn named(all: impl Iterator<Item = (&'static str, &'static str)>) -> PossibleValuesParser {
+    PossibleValuesParser::new(all.map(|(name, summary)| PossibleValue::new(name).help(summary)))
 }
 
 /// Pixels that make an inch, unless another resolution is asked for.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use granule::chart::{Figure, MOST_PIXELS, fine};
 
-use crate::args::{FigureSize, PIXELS};
+use crate::args::{Drawing, FigureSize, PIXELS};
 use crate::failure::Usage;
 use crate::written::OutFile;
 
@@ -33,6 +33,16 @@ pub struct Plot {
 }
 
 impl Plot {
+    /// That of the flags, if there is one.
+    ///
+    /// # Errors
+    /// Those of [`new`](Self::new).
+    pub fn of(drawing: &Drawing) -> Result<Option<Self>, Usage> {
+        let plot = drawing.plot.as_deref();
+        let plot = plot.map(|path| Self::new(path, drawing.size.unwrap_or_default(), drawing.dpi));
+        plot.transpose()
+    }
+
     pub fn new(path: &Path, size: FigureSize, dpi: Option<f64>) -> Result<Self, Usage> {
         let png = match extension(path).as_str() {
             "png" => true,

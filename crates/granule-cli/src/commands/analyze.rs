@@ -1,7 +1,5 @@
 //! `granule analyze`.
 
-use std::cell::RefCell;
-use std::ops::ControlFlow;
 use std::process::ExitCode;
 
 use granule::device::DeviceSpec;
@@ -9,8 +7,7 @@ use granule::dynamics::{DynamicsError, Place};
 use granule::simulate::analysis::{Analysis, Request};
 use serde_json::json;
 
-use super::findings::{PARTS, Sinks};
-use super::simulate::RunProgress;
+use super::findings::{Heard, Sinks};
 use super::target::{on, open};
 use crate::args;
 use crate::config::experiment::{Described, resolve};
@@ -31,7 +28,7 @@ pub fn run(args: &args::Analyze) -> anyhow::Result<ExitCode> {
             .hint(hint)
             .into());
     }
-    let sinks = Sinks::new(own.out.as_deref(), own.plot.as_deref(), own.size, own.dpi)?;
+    let sinks = Sinks::new(own.out.as_deref(), &own.drawing)?;
     let mut settings = Layer::new(Origin::With);
     for text in &args.with {
         read_set(&mut settings, text)?;
@@ -86,23 +83,15 @@ fn analyse(
 ) -> anyhow::Result<ExitCode> {
     let own = &args.simulate;
     let style = Style::choose(own.json, own.quiet);
-    let progress = RefCell::new(RunProgress::new(analysis.name, style, PARTS));
-    interrupt.be_gentle();
+    let heard = Heard::new(analysis.name, style, interrupt);
     let result = analysis.run(&Request {
         config: &described.config,
         place,
         settings: &settings.table,
         title: &described.title,
-        progress: &|share| {
-            progress.borrow_mut().step((share * PARTS as f64) as usize);
-            if interrupt.is_asked() {
-                ControlFlow::Break(())
-            } else {
-                ControlFlow::Continue(())
-            }
-        },
+        progress: &|share| heard.share(share),
     });
-    progress.borrow_mut().clear();
+    heard.clear();
     let findings = match result {
         Ok(findings) => findings,
         Err(DynamicsError::Stopped) => {

@@ -1,7 +1,9 @@
 //! What was found, printed, written and drawn.
 
+use std::cell::RefCell;
 use std::fs::File;
 use std::io::{self, BufWriter};
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -10,18 +12,53 @@ use granule::simulate::analysis::{Array, Cell, Findings, Table};
 use serde_json::{Map, Value, json};
 
 use super::result::to_the_right;
-use crate::args::FigureSize;
+use super::simulate::RunProgress;
+use crate::args::Drawing;
 use crate::failure::Usage;
+use crate::interrupt::Interrupt;
 use crate::output::{self, note};
 use crate::plot::{Plot, extension, unknown};
+use crate::progress::Style;
 use crate::written::OutFile;
 
 /// Parts of the work that its progress counts.
-pub const PARTS: usize = 1000;
+const PARTS: usize = 1000;
 /// Numbers of an array that are printed as JSON; a larger one has null there, and is written by --out.
 const MOST_PRINTED: usize = 1 << 20;
 /// Rows of a table that are printed.
 const PRINTED: usize = 60;
+
+/// How far work that finds something has come, told by its share, until somebody asks it to end.
+pub struct Heard<'a> {
+    progress: RefCell<RunProgress>,
+    interrupt: &'a Interrupt,
+}
+
+impl<'a> Heard<'a> {
+    pub fn new(name: &'static str, style: Style, interrupt: &'a Interrupt) -> Self {
+        interrupt.be_gentle();
+        Self {
+            progress: RefCell::new(RunProgress::new(name, style, PARTS)),
+            interrupt,
+        }
+    }
+
+    /// Hears of the share that is done.
+    pub fn share(&self, share: f64) -> ControlFlow<()> {
+        let mut progress = self.progress.borrow_mut();
+        progress.step((share * PARTS as f64) as usize);
+        if self.interrupt.is_asked() {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    }
+
+    /// Takes what is shown of it away.
+    pub fn clear(self) {
+        self.progress.into_inner().clear();
+    }
+}
 
 /// Where findings go besides the terminal.
 pub struct Sinks {
@@ -32,16 +69,10 @@ pub struct Sinks {
 impl Sinks {
     /// # Errors
     /// [`Usage`] for names of files that end otherwise.
-    pub fn new(
-        out: Option<&Path>,
-        plot: Option<&Path>,
-        size: Option<FigureSize>,
-        dpi: Option<f64>,
-    ) -> Result<Self, Usage> {
-        let plot = plot.map(|path| Plot::new(path, size.unwrap_or_default(), dpi));
+    pub fn new(out: Option<&Path>, drawing: &Drawing) -> Result<Self, Usage> {
         Ok(Self {
             out: out.map(Out::new).transpose()?,
-            plot: plot.transpose()?,
+            plot: Plot::of(drawing)?,
         })
     }
 

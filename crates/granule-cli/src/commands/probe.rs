@@ -1,7 +1,5 @@
 //! `granule probe`.
 
-use std::cell::RefCell;
-use std::ops::ControlFlow;
 use std::process::ExitCode;
 
 use granule::data::DataError;
@@ -13,8 +11,7 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 use toml::{Table, Value};
 
-use super::findings::{PARTS, Sinks};
-use super::simulate::RunProgress;
+use super::findings::{Heard, Sinks};
 use super::target::Target;
 use crate::args;
 use crate::config::layers::{Layer, Origin, read_set};
@@ -27,8 +24,7 @@ pub fn run(args: &args::Probe) -> anyhow::Result<ExitCode> {
     let interrupt = Interrupt::install()?;
     let probe = Probe::find(&args.probe)
         .ok_or_else(|| Usage::new(format!("there is no probe {}", args.probe)))?;
-    let (out, plot) = (args.out.as_deref(), args.plot.as_deref());
-    let sinks = Sinks::new(out, plot, args.size, args.dpi)?;
+    let sinks = Sinks::new(args.out.as_deref(), &args.drawing)?;
     let mut settings = Layer::new(Origin::With);
     for text in &args.with {
         read_set(&mut settings, text)?;
@@ -40,8 +36,7 @@ pub fn run(args: &args::Probe) -> anyhow::Result<ExitCode> {
     let title = args.model.file_stem().unwrap_or_default();
     let title = title.to_string_lossy();
     let style = Style::choose(args.json, args.quiet);
-    let progress = RefCell::new(RunProgress::new(probe.name, style, PARTS));
-    interrupt.be_gentle();
+    let heard = Heard::new(probe.name, style, &interrupt);
     let result = probe.run(&Request {
         file: &file,
         title: &title,
@@ -49,16 +44,9 @@ pub fn run(args: &args::Probe) -> anyhow::Result<ExitCode> {
         seed: args.seed,
         interventions: &interventions,
         settings: &settings.table,
-        progress: &|share| {
-            progress.borrow_mut().step((share * PARTS as f64) as usize);
-            if interrupt.is_asked() {
-                ControlFlow::Break(())
-            } else {
-                ControlFlow::Continue(())
-            }
-        },
+        progress: &|share| heard.share(share),
     });
-    progress.borrow_mut().clear();
+    heard.clear();
     let findings = match result {
         Ok(findings) => findings,
         Err(TrainError::Dynamics(error)) if matches!(*error, DynamicsError::Stopped) => {

@@ -64,12 +64,6 @@ impl Units for GatedStep {
         Vec::new()
     }
 
-    fn activity(&self, state: &[f32], activity: &mut [f32]) {
-        for (value, h) in activity.iter_mut().zip(state) {
-            *value = *h;
-        }
-    }
-
     fn step_under(
         &self,
         input: &[f32],

@@ -56,7 +56,12 @@ pub trait Units: Debug + Send + Sync {
     fn populations(&self) -> Vec<(&'static str, Vec<usize>)>;
 
     /// Writes what each unit hands on in `state`: a rate, a hidden value, a share of active cells.
-    fn activity(&self, state: &[f32], activity: &mut [f32]);
+    /// Default: the state, or the first of it.
+    fn activity(&self, state: &[f32], activity: &mut [f32]) {
+        for (value, own) in activity.iter_mut().zip(state) {
+            *value = *own;
+        }
+    }
 
     /// [`Step::step`] under an intervention, whose slices have one element for each unit or none.
     fn step_under(
@@ -83,7 +88,7 @@ pub struct Intervention<'a> {
 
 impl Intervention<'_> {
     /// Takes what silent units hand on away.
-    fn silence(&self, activity: &mut [f32]) {
+    pub fn silence(&self, activity: &mut [f32]) {
         for (value, _) in activity
             .iter_mut()
             .zip(self.silent)

@@ -85,12 +85,6 @@ impl Units for WilsonCowanStep {
         by_sign(&self.excitatory)
     }
 
-    fn activity(&self, state: &[f32], activity: &mut [f32]) {
-        for (value, active) in activity.iter_mut().zip(state) {
-            *value = *active;
-        }
-    }
-
     fn step_under(
         &self,
         input: &[f32],

@@ -28,6 +28,6 @@ pub use fixed_points::{FixedPoint, FixedPointSearch, Stability, fixed_points, sc
 pub use granule_dynamics::{FieldOnHost, HostField};
 pub use lyapunov::{Lyapunov, maximal_lyapunov_exponent};
 pub use pca::Pca;
-pub use registry::{ANALYSES, Analysis, Request};
+pub use registry::{ANALYSES, Analysis, Request, go_on, settings_of};
 pub use spectrum::{Spectrum, power_spectrum};
 pub use vector_field::VectorField;

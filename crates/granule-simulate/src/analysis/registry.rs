@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 
 use granule_dynamics::{DynamicsError, Place};
+use granule_io::ConfigError;
 use serde::de::DeserializeOwned;
 use toml::Table as Settings;
 
@@ -32,15 +33,7 @@ impl Request<'_> {
     ///
     /// [`DynamicsError::Config`] for a setting that it does not have, or of another type.
     pub(super) fn settings<T: DeserializeOwned>(&self) -> Result<T, DynamicsError> {
-        let read = T::deserialize(toml::Value::from(self.settings.clone()));
-        read.map_err(|error: toml::de::Error| {
-            let found = self.settings.to_string();
-            DynamicsError::config(
-                "settings",
-                found.trim_end().replace('\n', ", "),
-                error.message(),
-            )
-        })
+        Ok(settings_of(self.settings)?)
     }
 
     /// Says how much is done.
@@ -49,10 +42,7 @@ impl Request<'_> {
     ///
     /// [`DynamicsError::Stopped`] where it is to end.
     pub(super) fn done(&self, share: f64) -> Result<(), DynamicsError> {
-        match (self.progress)(share) {
-            ControlFlow::Continue(()) => Ok(()),
-            ControlFlow::Break(()) => Err(DynamicsError::Stopped),
-        }
+        go_on((self.progress)(share))
     }
 
     /// What becomes of an experiment.
@@ -69,6 +59,31 @@ impl Request<'_> {
         } else {
             Err(DynamicsError::Stopped)
         }
+    }
+}
+
+/// Settings of a name in a registry from those that differ from its defaults.
+///
+/// # Errors
+///
+/// [`ConfigError`] for a setting that it does not have, or of another type.
+pub fn settings_of<T: DeserializeOwned>(settings: &Settings) -> Result<T, ConfigError> {
+    let read = T::deserialize(toml::Value::from(settings.clone()));
+    read.map_err(|error: toml::de::Error| {
+        let found = settings.to_string().trim_end().replace('\n', ", ");
+        ConfigError::new("settings", found, error.message())
+    })
+}
+
+/// Goes on, or ends with [`DynamicsError::Stopped`].
+///
+/// # Errors
+///
+/// [`DynamicsError::Stopped`] on a break.
+pub fn go_on(heard: ControlFlow<()>) -> Result<(), DynamicsError> {
+    match heard {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(()) => Err(DynamicsError::Stopped),
     }
 }
 

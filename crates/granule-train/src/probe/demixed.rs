@@ -1,11 +1,9 @@
 //! Demixed principal components of a network, by name.
 
-use std::ops::ControlFlow;
-
 use granule_chart::{Figure, Mark, Panel};
 use granule_dynamics::DynamicsError;
 use granule_io::words::counted;
-use granule_simulate::analysis::{Array, Cell, Findings, Table};
+use granule_simulate::analysis::{Array, Cell, Findings, Table, go_on};
 use serde::{Deserialize, Serialize};
 
 use super::demix::{Demixed, demix};
@@ -100,10 +98,7 @@ pub(super) fn run(request: &Request<'_>) -> Result<Findings, TrainError> {
         &counts,
         components,
         settings.ridge,
-        &|share| match (request.progress)(RUN + share * (1.0 - RUN)) {
-            ControlFlow::Continue(()) => Ok(()),
-            ControlFlow::Break(()) => Err(DynamicsError::Stopped),
-        },
+        &|share| go_on((request.progress)(RUN + share * (1.0 - RUN))),
     );
     let demixed = demixed.map_err(|error| match error {
         // Of the probe's own settings, and none of the model's.

@@ -259,12 +259,7 @@ impl Shown {
                 .step_under(input, &mut state, outputs, intervention)?;
             if let Some(activity) = activity.next() {
                 units.activity(&state, activity);
-                let silent = &self.applied.silent;
-                let silent = activity
-                    .iter_mut()
-                    .zip(silent)
-                    .filter(|(_, silent)| **silent);
-                silent.for_each(|(value, _)| *value = 0.0);
+                intervention.silence(activity);
             }
         }
         Ok(())

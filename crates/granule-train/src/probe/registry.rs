@@ -2,15 +2,14 @@
 
 use std::ops::ControlFlow;
 
-use granule_dynamics::DynamicsError;
 use granule_models::ModelFile;
-use granule_simulate::analysis::Findings;
+use granule_simulate::analysis::{Findings, go_on, settings_of};
 use serde::de::DeserializeOwned;
 use toml::Table as Settings;
 
 use super::intervention::Interventions;
 use super::{activity, choices, demixed, tuning};
-use crate::{ConfigError, TrainError};
+use crate::TrainError;
 
 /// What is looked into, and how.
 pub struct Request<'a> {
@@ -26,7 +25,7 @@ pub struct Request<'a> {
     pub interventions: &'a Interventions,
     /// The probe's own settings, those that differ from its defaults.
     pub settings: &'a Settings,
-    /// Hears of the share that is done; breaking ends it with [`DynamicsError::Stopped`].
+    /// Hears of the share that is done; breaking ends it with [`DynamicsError::Stopped`](granule_dynamics::DynamicsError::Stopped).
     pub progress: &'a dyn Fn(f64) -> ControlFlow<()>,
 }
 
@@ -37,24 +36,16 @@ impl Request<'_> {
     ///
     /// [`TrainError::Config`] for a setting that it does not have, or of another type.
     pub(super) fn settings<T: DeserializeOwned>(&self) -> Result<T, TrainError> {
-        let read = T::deserialize(toml::Value::from(self.settings.clone()));
-        Ok(read.map_err(|error: toml::de::Error| {
-            let found = self.settings.to_string();
-            let found = found.trim_end().replace('\n', ", ");
-            ConfigError::new("settings", found, error.message())
-        })?)
+        Ok(settings_of(self.settings)?)
     }
 
     /// Says how much is done.
     ///
     /// # Errors
     ///
-    /// [`DynamicsError::Stopped`] where it is to end.
+    /// [`DynamicsError::Stopped`](granule_dynamics::DynamicsError::Stopped) where it is to end.
     pub(super) fn done(&self, share: f64) -> Result<(), TrainError> {
-        match (self.progress)(share) {
-            ControlFlow::Continue(()) => Ok(()),
-            ControlFlow::Break(()) => Err(DynamicsError::Stopped.into()),
-        }
+        Ok(go_on((self.progress)(share))?)
     }
 }
 

@@ -37,9 +37,7 @@ pub fn run(args: &args::Simulate) -> anyhow::Result<ExitCode> {
     let saved = saved
         .map(|path| OutFile::new(path, "--save-state"))
         .transpose()?;
-    let plot = args.plot.as_deref();
-    let plot = plot.map(|path| Plot::new(path, args.size.unwrap_or_default(), args.dpi));
-    let plot = plot.transpose()?;
+    let plot = Plot::of(&args.drawing)?;
     let described = resolve(args)?;
     verbose::settings(|| {
         let config = Table::try_from(&described.config)?;
