@@ -421,8 +421,10 @@ impl Input for InputSeries {
 }
 
 /// An input without its own tape.
+#[cfg(feature = "autodiff")]
 pub(crate) struct PlainInput<'a, I: ?Sized>(pub(crate) &'a I);
 
+#[cfg(feature = "autodiff")]
 impl<I: Input + ?Sized> Input for PlainInput<'_, I> {
     fn at(&self, at: Clock) -> Option<Tensor<2>> {
         self.0.at(at).map(Tensor::without_autodiff)
@@ -434,8 +436,10 @@ impl<I: Input + ?Sized> Input for PlainInput<'_, I> {
 }
 
 /// An input that is lent.
+#[cfg(feature = "autodiff")]
 pub(crate) struct LentInput<'a, I: ?Sized>(pub(crate) &'a I);
 
+#[cfg(feature = "autodiff")]
 impl<I: Input + ?Sized> Input for LentInput<'_, I> {
     fn at(&self, at: Clock) -> Option<Tensor<2>> {
         self.0.at(at)

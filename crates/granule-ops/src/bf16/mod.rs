@@ -31,7 +31,9 @@ mod tests;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 pub(crate) use pack::{Left, PackedLeft, Right};
 #[cfg(any(feature = "flex", feature = "ndarray"))]
-pub(crate) use product::{columns, product};
+pub(crate) use product::columns;
+#[cfg(all(feature = "autodiff", any(feature = "flex", feature = "ndarray")))]
+pub(crate) use product::product;
 
 use crate::plan::vector;
 

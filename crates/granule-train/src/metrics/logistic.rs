@@ -7,10 +7,6 @@ use granule_data::task::PsychometricPoint;
 pub(crate) struct Logistic {
     pub bias: f64,
     pub slope: f64,
-    /// Twice the logarithm of how much more likely the choices are than by the best constant share.
-    pub likelihood_ratio: f64,
-    /// The largest evidence for either choice.
-    reach: f64,
 }
 
 impl Logistic {
@@ -23,25 +19,12 @@ impl Logistic {
         }
         const PRECISION: f64 = 1.0 / 2500.0;
         let objective = |bias: f64, slope: f64| {
-            let fit = points.iter().map(|point| {
-                let z = bias + slope * point.evidence / reach;
-                // ln(1 + e^z) without overflow.
-                let log = z.max(0.0) + (-z.abs()).exp().ln_1p();
-                point.second as f64 * z - point.trials as f64 * log
-            });
-            fit.sum::<f64>() - PRECISION / 2.0 * (bias * bias + slope * slope)
+            let curve = Self {
+                bias,
+                slope: slope / reach,
+            };
+            curve.log_likelihood(points) - PRECISION / 2.0 * (bias * bias + slope * slope)
         };
-        let trials: u64 = points.iter().map(|point| point.trials).sum();
-        let second: u64 = points.iter().map(|point| point.second).sum();
-        let some = |count: u64| {
-            let share = count as f64 / trials as f64;
-            if count == 0 {
-                0.0
-            } else {
-                count as f64 * share.ln()
-            }
-        };
-        let constant = some(second) + some(trials.saturating_sub(second));
         let (mut bias, mut slope) = (0.0, 0.0);
         let mut value = objective(bias, slope);
         for _ in 0..60 {
@@ -84,10 +67,19 @@ impl Logistic {
         let fit = Self {
             bias,
             slope: slope / reach,
-            likelihood_ratio: 2.0 * (value - constant),
-            reach,
         };
         (fit.bias.is_finite() && fit.slope.is_finite()).then_some(fit)
+    }
+
+    /// The logarithm of how likely these choices are by the curve, without what does not depend on it.
+    pub fn log_likelihood(&self, points: &[PsychometricPoint]) -> f64 {
+        let of_point = |point: &PsychometricPoint| {
+            let z = self.bias + self.slope * point.evidence;
+            // ln(1 + e^z) without overflow.
+            let log = z.max(0.0) + (-z.abs()).exp().ln_1p();
+            point.second as f64 * z - point.trials as f64 * log
+        };
+        points.iter().map(of_point).sum()
     }
 
     pub fn share(&self, evidence: f64) -> f64 {
@@ -101,14 +93,6 @@ impl Logistic {
         } else {
             f64::INFINITY
         }
-    }
-
-    /// The evidence at which both choices are alike; none where choices do not follow the evidence (a constant share is about as likely, by a
-    /// likelihood ratio below 4, the 95 % of its distribution by chance), and outside of the evidence that there was.
-    pub fn midpoint(&self) -> Option<f64> {
-        let midpoint = -self.bias / self.slope;
-        let known = self.slope > 0.0 && self.likelihood_ratio > 4.0 && midpoint.abs() <= self.reach;
-        known.then_some(midpoint)
     }
 }
 
@@ -136,28 +120,6 @@ mod tests {
             "{fit:?}"
         );
         assert!((fit.threshold() - 3f64.ln() / 12.0).abs() < 1e-5);
-        assert!((fit.midpoint().unwrap() + 0.4 / 12.0).abs() < 1e-5);
         assert!(Logistic::fit(&points[..1], 0.5).is_none());
-    }
-
-    #[test]
-    fn choices_that_do_not_follow_the_evidence_have_no_midpoint() {
-        let points = |second: [u64; 4]| -> Vec<PsychometricPoint> {
-            let all = [-0.2, -0.1, 0.1, 0.2].into_iter().zip(second);
-            let point = |(evidence, second)| PsychometricPoint {
-                evidence,
-                trials: 20,
-                second,
-            };
-            all.map(point).collect()
-        };
-        for second in [[20; 4], [10, 11, 9, 10], [20, 15, 5, 0], [20, 19, 20, 20]] {
-            let fit = Logistic::fit(&points(second), 0.2).unwrap();
-            assert_eq!(fit.midpoint(), None, "{second:?}: {fit:?}");
-        }
-        // Without a mistake.
-        let fit = Logistic::fit(&points([0, 0, 20, 20]), 0.2).unwrap();
-        assert!(fit.slope.is_finite() && fit.slope > 20.0, "{fit:?}");
-        assert!(fit.midpoint().unwrap().abs() < 0.01, "{fit:?}");
     }
 }

@@ -88,7 +88,9 @@ pub(super) fn run(request: &Request<'_>) -> Result<Findings, TrainError> {
         let mut midpoints = Vec::new();
         for (name, own) in &both {
             let fit = Logistic::fit(&own.points, reach);
-            let midpoint = fit.and_then(|fit| fit.midpoint()).unwrap_or(f64::NAN);
+            let midpoint = fit
+                .and_then(|fit| midpoint(fit, &own.points, reach))
+                .unwrap_or(f64::NAN);
             midpoints.push(midpoint);
             row.push(midpoint.into());
             row.push(fit.map_or(f64::NAN, |fit| fit.slope).into());
@@ -170,4 +172,51 @@ fn add_intervals(findings: &mut Findings, scores: &[(&'static str, Recorded)]) {
     }
     findings.tables.push(table);
     findings.figure = Some(Figure::new("", "interval asked for (ms)").with(panel));
+}
+
+/// The evidence at which both choices are alike; none where choices do not follow the evidence (a constant share is about as likely: twice
+/// the logarithm of how much more likely they are by the curve is below 4, the 95 % of its distribution by chance), and outside of the
+/// evidence, up to `reach`, that there was.
+fn midpoint(curve: Logistic, points: &[PsychometricPoint], reach: f64) -> Option<f64> {
+    let trials: u64 = points.iter().map(|point| point.trials).sum();
+    let second: u64 = points.iter().map(|point| point.second).sum();
+    let of_choice = |count: u64| match count {
+        0 => 0.0,
+        _ => count as f64 * (count as f64 / trials as f64).ln(),
+    };
+    let constant = of_choice(second) + of_choice(trials.saturating_sub(second));
+    let midpoint = -curve.bias / curve.slope;
+    let ratio = 2.0 * (curve.log_likelihood(points) - constant);
+    (curve.slope > 0.0 && ratio > 4.0 && midpoint.abs() <= reach).then_some(midpoint)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn choices_that_do_not_follow_the_evidence_have_no_midpoint() {
+        let points = |second: [u64; 4]| -> Vec<PsychometricPoint> {
+            let all = [-0.2, -0.1, 0.1, 0.2].into_iter().zip(second);
+            let point = |(evidence, second)| PsychometricPoint {
+                evidence,
+                trials: 20,
+                second,
+            };
+            all.map(point).collect()
+        };
+        for second in [[20; 4], [10, 11, 9, 10], [20, 15, 5, 0], [20, 19, 20, 20]] {
+            let fit = Logistic::fit(&points(second), 0.2).unwrap();
+            assert_eq!(
+                midpoint(fit, &points(second), 0.2),
+                None,
+                "{second:?}: {fit:?}"
+            );
+        }
+        // Without a mistake.
+        let fit = Logistic::fit(&points([0, 0, 20, 20]), 0.2).unwrap();
+        assert!(fit.slope.is_finite() && fit.slope > 20.0, "{fit:?}");
+        let found = midpoint(fit, &points([0, 0, 20, 20]), 0.2).unwrap();
+        assert!(found.abs() < 0.01, "{fit:?}");
+    }
 }
