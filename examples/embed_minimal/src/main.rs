@@ -1,6 +1,6 @@
-//! Classifies an image with a trained model: `embed_minimal model.granule image.png`.
+//! Classifies an image with a trained model: `embed_minimal model.granule pixels`, a file with a byte for each pixel.
 //!
-//! Without an image it classifies an empty one.
+//! Without pixels it classifies an empty image.
 
 use std::env::args_os;
 use std::process::ExitCode;
@@ -18,12 +18,13 @@ fn main() -> ExitCode {
 fn run() -> Result<(), Box<dyn std::error::Error>> {
     let model = args_os()
         .nth(1)
-        .ok_or("usage: embed_minimal MODEL [IMAGE]")?;
-    let classifier = granule::load(&model)?.resizing(true);
-    let prediction = match args_os().nth(2) {
-        Some(image) => classifier.predict_image_file(&image)?,
-        None => classifier.predict_pixels(&vec![0; classifier.input().shape.len()])?,
+        .ok_or("usage: embed_minimal MODEL [PIXELS]")?;
+    let classifier = granule::load(&model)?;
+    let pixels = match args_os().nth(2) {
+        Some(pixels) => std::fs::read(pixels)?,
+        None => vec![0; classifier.input().shape.len()],
     };
+    let prediction = classifier.predict_pixels(&pixels)?;
     for (class, probability) in prediction.top(3) {
         println!("{class:>12} {:5.1} %", 100.0 * probability);
     }

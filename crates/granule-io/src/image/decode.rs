@@ -106,6 +106,9 @@ fn open(bytes: &[u8]) -> Result<Opened<'_>, ImageError> {
             return Err(ImageError::Kind { found });
         }
     };
+    if cfg!(not(feature = "images")) {
+        return Err(ImageError::NotBuilt);
+    }
     let structure = structure::walk(format, bytes);
     if let Some(missing) = structure.missing {
         return Err(ImageError::truncated(missing));

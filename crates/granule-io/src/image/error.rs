@@ -30,6 +30,9 @@ pub enum ImageError {
         /// What they seem to be, where that is known.
         found: Option<&'static str>,
     },
+    /// The program was built without the readers of image files.
+    #[error("files of images are not read by this program: build granule with its feature `images`, or give the pixels")]
+    NotBuilt,
     /// The image has a form of its kind that is not read.
     #[error("an image of a form that is not read: {reason}; save it as an ordinary PNG or JPEG")]
     Form {
