@@ -31,7 +31,9 @@ pub enum ImageError {
         found: Option<&'static str>,
     },
     /// The program was built without the readers of image files.
-    #[error("files of images are not read by this program: build granule with its feature `images`, or give the pixels")]
+    #[error(
+        "files of images are not read by this program: build granule with its feature `images`, or give the pixels"
+    )]
     NotBuilt,
     /// The image has a form of its kind that is not read.
     #[error("an image of a form that is not read: {reason}; save it as an ordinary PNG or JPEG")]

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use burn::tensor::Tensor;
 
-use super::cpu::{Constants, Given, Number, advance};
-use super::program::{MOST_READS, Slot};
+use super::cpu::{Constants, Given, Number, advance, gate_in_blocks};
+use super::program::{MOST_READS, Moves, Program, Slot};
 use super::sweep::Block;
 use super::{ConductanceStep, Layout};
 use crate::script::{Cells, record_cells, records, records_kernels};
@@ -75,13 +75,19 @@ impl<T> Default for Room<T> {
 enum Held<T> {
     /// The same for all elements.
     Shared(Vec<T>),
-    /// Where some are not: a block full of each that is; the others stay where they are.
-    Each(Vec<Block<T, N>>),
+    /// Where some are not.
+    Each {
+        /// A block full of each that is the same for all; the others stay where they are.
+        same: Vec<Block<T, N>>,
+        /// Where all but the drive of a voltage are the same for all: they, and 0 for it. It then stands in the place of an inflow of 0.
+        but_drive: Option<Vec<T>>,
+    },
 }
 
 impl<T: Number> Held<T> {
-    /// `count` operands from `first` on.
-    fn of(operands: &impl Operands<T>, first: usize, count: usize) -> Self {
+    /// The operands from `first` on that are the constants of `program`.
+    fn of(operands: &impl Operands<T>, first: usize, program: &Program) -> Self {
+        let count = program.slots.len();
         let single = |index: usize| match operands.operand(index) {
             [one, ..] if operands.is_single(index) => Some(*one),
             _ => None,
@@ -91,7 +97,17 @@ impl<T: Number> Held<T> {
             Some(shared) => Self::Shared(shared),
             None => {
                 let full_of = |index| Block::of(single(index).unwrap_or(T::ZERO));
-                Self::Each(all.map(full_of).collect())
+                let but_drive = program.drive().and_then(|drive| {
+                    let one = |index| match index {
+                        _ if index == first + drive => Some(T::ZERO),
+                        _ => single(index),
+                    };
+                    all.clone().map(one).collect()
+                });
+                Self::Each {
+                    same: all.map(full_of).collect(),
+                    but_drive,
+                }
             }
         }
     }
@@ -201,7 +217,6 @@ impl Advance {
     ) {
         let program = &self.layout.programs[self.program];
         let first = self.first_constant();
-        let count = program.slots.len();
         let Room {
             blocks,
             held,
@@ -216,10 +231,10 @@ impl Advance {
                 if known.len() <= number {
                     known.resize_with(number + 1, || None);
                 }
-                known[number].get_or_insert_with(|| Held::of(operands, first, count))
+                known[number].get_or_insert_with(|| Held::of(operands, first, program))
             }
             None => {
-                *held = Held::of(operands, first, count);
+                *held = Held::of(operands, first, program);
                 held
             }
         };
@@ -233,13 +248,29 @@ impl Advance {
             }
         }
         let dt = T::of(self.dt);
+        // Where each element has its own constants, to read them takes longer than what is kept in between.
+        let left = match (&program.moves, &*held) {
+            (Moves::Gate(motion), Held::Shared(constants)) => {
+                let mut given: [&[T]; MOST_READS] = [&[]; MOST_READS];
+                for (index, place) in given[..first - 1].iter_mut().enumerate() {
+                    *place = operands.operand(index);
+                }
+                gate_in_blocks::<T, FUSED, N>(motion, &given, constants, dt, out)
+            }
+            _ => None,
+        };
+        let left = left.unwrap_or(u64::MAX);
+        let without_inflow = matches!(operands.operand(first - 1), [zero] if *zero == T::ZERO);
         for (block, out) in out.chunks_mut(N).enumerate() {
             let (from, len) = (block * N, out.len());
             let whole = len == N;
+            if whole && block < 64 && left & (1 << block) == 0 {
+                continue;
+            }
             // What is read of a whole block is read where it is.
             if !whole {
                 copy_rest(operands, 0, reads, from);
-                if let Held::Each(same) = held {
+                if let Held::Each { same, .. } = held {
                     copy_rest(operands, first, same, from);
                 }
             }
@@ -264,15 +295,27 @@ impl Advance {
                     let given = Given { reads, constants };
                     advance::<T, _, FUSED, N>(program, &given, inflow, dt, scratch, (next, None))
                 }
-                Held::Each(same) => {
-                    let constants = OfBlock {
+                Held::Each { same, but_drive } => {
+                    let each = OfBlock {
                         same: &same[..],
                         operands,
                         first,
                         from: whole.then_some(from),
                     };
-                    let given = Given { reads, constants };
-                    advance::<T, _, FUSED, N>(program, &given, inflow, dt, scratch, (next, None))
+                    match (but_drive, program.drive().filter(|_| without_inflow)) {
+                        (Some(shared), Some(drive)) => {
+                            let constants = &shared[..];
+                            let given = Given { reads, constants };
+                            let (inflow, out) = (each.one(drive), (next, None));
+                            advance::<T, _, FUSED, N>(program, &given, inflow, dt, scratch, out)
+                        }
+                        _ => {
+                            let constants = each;
+                            let given = Given { reads, constants };
+                            let out = (next, None);
+                            advance::<T, _, FUSED, N>(program, &given, inflow, dt, scratch, out)
+                        }
+                    }
                 }
             };
             debug_assert!(done.is_some(), "a program of another step");

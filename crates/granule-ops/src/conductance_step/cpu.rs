@@ -22,6 +22,12 @@ pub(crate) trait Number: Elementary {
 
     /// `(eᶻ − 1)/z = Σ zᵏ/(k + 1)!`, whose next term is `z⁸/9!` in f32 and `z¹⁴/15!` in f64.
     fn phi1_near_zero<const FUSED: bool>(self) -> Self;
+
+    /// Up to here [`phi1_nearer_zero`](Self::phi1_nearer_zero) is as exact.
+    const NEARER_ZERO: Self;
+
+    /// The same of fewer terms, whose next one is `z⁶/7!` in f32 and `z¹¹/12!` in f64.
+    fn phi1_nearer_zero<const FUSED: bool>(self) -> Self;
 }
 
 /// `1/(k + 1)!`
@@ -50,6 +56,13 @@ impl Number for f32 {
     fn phi1_near_zero<const FUSED: bool>(self) -> Self {
         polynomial::<FUSED, 8, Self>(self, const { factorials::<8>() }.map(|c| c as f32))
     }
+
+    const NEARER_ZERO: Self = 0.225;
+
+    #[inline(always)]
+    fn phi1_nearer_zero<const FUSED: bool>(self) -> Self {
+        polynomial::<FUSED, 6, Self>(self, const { factorials::<6>() }.map(|c| c as f32))
+    }
 }
 
 impl Number for f64 {
@@ -66,6 +79,13 @@ impl Number for f64 {
     #[inline(always)]
     fn phi1_near_zero<const FUSED: bool>(self) -> Self {
         polynomial::<FUSED, 14, Self>(self, const { factorials::<14>() })
+    }
+
+    const NEARER_ZERO: Self = 0.2;
+
+    #[inline(always)]
+    fn phi1_nearer_zero<const FUSED: bool>(self) -> Self {
+        polynomial::<FUSED, 11, Self>(self, const { factorials::<11>() })
     }
 }
 
@@ -432,6 +452,10 @@ fn currents<T: Number, C: Constants<T, N>, const FUSED: bool, const N: usize>(
 ) -> Option<()> {
     let ([open, value], parts) = scratch.split_first_chunk_mut::<2>()?;
     for (index, current) in currents.iter().enumerate() {
+        let both = (&mut *decay, &mut *drive);
+        if current_in_one_pass::<T, C, N>(current, given, both, index == 0) {
+            continue;
+        }
         for (gate, (origin, exponent)) in current.gates.iter().enumerate() {
             let x = match origin {
                 Origin::State(read) => given.reads[*read],
@@ -482,95 +506,226 @@ fn currents<T: Number, C: Constants<T, N>, const FUSED: bool, const N: usize>(
     Some(())
 }
 
-/// `φ₁(z) = (eᶻ − 1)/z` in the place of `z`: of what is near zero by its series, which is quicker than an exponential and a
-/// quotient. Which of both an element gets depends on itself alone.
+/// What a channel of one or two gates that move adds to decay and drive, in one pass; whether it is such a channel.
 #[inline(always)]
-fn into_phi1<T: Number, const FUSED: bool, const N: usize>(values: &mut [T; N]) {
+fn current_in_one_pass<T: Number, C: Constants<T, N>, const N: usize>(
+    current: &Current,
+    given: &Given<'_, T, C, N>,
+    (decay, drive): (&mut Block<T, N>, &mut Block<T, N>),
+    begin: bool,
+) -> bool {
+    // Of small blocks each pass is short.
+    let (true, Battery::Drive(at)) = (C::SHARED && N >= 128, &current.battery) else {
+        return false;
+    };
+    let g = given.constants.one(current.conductance);
+    let d = given.constants.one(*at);
+    let moving = |origin: &Origin| match origin {
+        Origin::State(read) => Some(given.reads[*read]),
+        Origin::Steady(_) => None,
+    };
+    let (x, a, y, b) = match &current.gates[..] {
+        [(x, a @ 1..=4)] => (moving(x), *a, moving(x), 0),
+        [(x, a @ 1..=4), (y, 1)] => (moving(x), *a, moving(y), 1),
+        _ => return false,
+    };
+    let (Some(x), Some(y)) = (x, y) else {
+        return false;
+    };
+    macro_rules! pass {
+        ($a:literal, $b:literal) => {
+            for i in 0..N {
+                let mut open = whole_power(x[i], $a);
+                if $b > 0 {
+                    open = open * whole_power(y[i], $b);
+                }
+                let (own_decay, own_drive) = (g.at(i) * open, d.at(i) * open);
+                if begin {
+                    (decay[i], drive[i]) = (own_decay, own_drive);
+                } else {
+                    decay[i] += own_decay;
+                    drive[i] += own_drive;
+                }
+            }
+        };
+    }
+    match (a, b) {
+        (1, 0) => pass!(1, 0),
+        (2, 0) => pass!(2, 0),
+        (3, 0) => pass!(3, 0),
+        (4, 0) => pass!(4, 0),
+        (1, _) => pass!(1, 1),
+        (2, _) => pass!(2, 1),
+        (3, _) => pass!(3, 1),
+        _ => pass!(4, 1),
+    }
+    true
+}
+
+/// The voltage after a step, in one pass that keeps nothing in between. Whether `φ₁` of all elements was that of its series; else nothing
+/// that was written counts.
+#[inline(always)]
+fn relax_voltage<T: Number, C: Constant<T>, const FUSED: bool, const N: usize>(
+    v: &[T; N],
+    (drive, decay): (&Block<T, N>, &Block<T, N>),
+    (inflow, [leak, constant]): (&[T; N], [C; 2]),
+    dt: T,
+    next: &mut [T; N],
+) -> bool {
     let mut all = true;
+    for i in 0..N {
+        let drive = constant.at(i) + drive[i] + inflow[i];
+        let decay = decay[i] + leak.at(i);
+        let z = -dt * decay;
+        all &= is_within(z, T::NEAR_ZERO);
+        next[i] = v[i] + (drive - decay * v[i]) * (dt * z.phi1_near_zero::<FUSED>());
+    }
+    all
+}
+
+/// `φ₁(z) = (eᶻ − 1)/z` in the place of `z`: of what is near zero by its series, which is quicker than an exponential and a
+/// quotient; of what is `slow` and nearer still by a shorter one. Which an element gets depends on itself alone.
+#[inline(always)]
+fn into_phi1<T: Number, const FUSED: bool, const N: usize>(values: &mut [T; N], slow: bool) {
+    let mut near = true;
     for z in &*values {
-        all &= is_near_zero(*z);
+        near &= is_within(*z, T::NEAR_ZERO);
     }
-    if all {
-        for z in values {
-            *z = z.phi1_near_zero::<FUSED>();
+    match (slow, near) {
+        (false, true) => {
+            for z in values {
+                *z = z.phi1_near_zero::<FUSED>();
+            }
         }
-        return;
+        (false, false) => {
+            for z in values {
+                *z = any_phi1(
+                    *z,
+                    z.phi1_near_zero::<FUSED>(),
+                    z.exponential_minus_one::<FUSED>(),
+                );
+            }
+        }
+        (true, true) => {
+            for z in values {
+                *z = slow_phi1::<T, FUSED>(*z);
+            }
+        }
+        (true, false) => {
+            for z in values {
+                *z = any_phi1(
+                    *z,
+                    slow_phi1::<T, FUSED>(*z),
+                    z.exponential_minus_one::<FUSED>(),
+                );
+            }
+        }
     }
-    for value in values {
-        let z = *value;
-        let quotient = z.exponential_minus_one::<FUSED>() / z;
-        let series = z.phi1_near_zero::<FUSED>();
-        *value = if is_near_zero(z) { series } else { quotient };
+}
+
+/// By one of both series.
+#[inline(always)]
+fn slow_phi1<T: Number, const FUSED: bool>(z: T) -> T {
+    let (short, long) = (z.phi1_nearer_zero::<FUSED>(), z.phi1_near_zero::<FUSED>());
+    if is_within(z, T::NEARER_ZERO) {
+        short
+    } else {
+        long
+    }
+}
+
+/// By the series where that is exact, else of `eᶻ − 1`.
+#[inline(always)]
+fn any_phi1<T: Number>(z: T, series: T, below: T) -> T {
+    let quotient = below / z;
+    if is_within(z, T::NEAR_ZERO) {
+        series
+    } else {
+        quotient
     }
 }
 
 #[inline(always)]
-fn is_near_zero<T: Number>(z: T) -> bool {
-    (z > -T::NEAR_ZERO) & (z < T::NEAR_ZERO)
+fn is_within<T: Number>(z: T, bound: T) -> bool {
+    (z > -bound) & (z < bound)
 }
 
-/// The exact solution after `dt` of dx/dt = drive − decay·x.
+/// The exact solution after `dt` of dx/dt = drive − decay·x; `slow` where its time constant is long beside most steps, as that of
+/// gates is.
 #[inline(always)]
 fn relax<T: Number, const FUSED: bool, const N: usize>(
     x: &[T; N],
     (drive, decay): (&Block<T, N>, &Block<T, N>),
-    dt: T,
+    (dt, slow): (T, bool),
     next: &mut [T; N],
 ) {
     for i in 0..N {
         next[i] = -dt * decay[i];
     }
-    into_phi1::<T, FUSED, N>(next);
+    into_phi1::<T, FUSED, N>(next, slow);
     for i in 0..N {
         next[i] = x[i] + (drive[i] - decay[i] * x[i]) * (dt * next[i]);
     }
 }
 
-/// A gate of which each rate is a term of its own, in one pass that keeps nothing in between. Whether `φ₁` of all elements was that
-/// of its series; else nothing that was written counts.
+/// A gate of which each rate is a term of its own, in one pass that keeps nothing in between: of its value, and of what α and β are taken
+/// of. Whether `φ₁` of all elements was that of its shorter series; else nothing that was written counts.
 #[inline(always)]
 fn relax_by_rates<
     A: Rate,
     B: Rate,
     T: Number,
-    C: Constants<T, N>,
+    C: Constant<T>,
     const FUSED: bool,
     const N: usize,
 >(
-    given: &Given<'_, T, C, N>,
-    [alpha, beta]: [(usize, usize); 2],
+    [x, of_alpha, of_beta]: [&[T; N]; 3],
+    constants: [[C; 3]; 2],
     dt: T,
     next: &mut [T; N],
 ) -> bool {
-    let x = given.reads[1];
-    let (of_alpha, of_beta) = (given.reads[alpha.0], given.reads[beta.0]);
-    let constants = [given.term(alpha.1), given.term(beta.1)];
     let mut all = true;
     for i in 0..N {
-        let alpha = rate::<A, T, C::One, FUSED>(of_alpha[i], constants[0], i);
-        let decay = alpha + rate::<B, T, C::One, FUSED>(of_beta[i], constants[1], i);
+        let alpha = rate::<A, T, C, FUSED>(of_alpha[i], constants[0], i);
+        let decay = alpha + rate::<B, T, C, FUSED>(of_beta[i], constants[1], i);
         let z = -dt * decay;
-        all &= is_near_zero(z);
-        next[i] = x[i] + (alpha - decay * x[i]) * (dt * z.phi1_near_zero::<FUSED>());
+        all &= is_within(z, T::NEARER_ZERO);
+        next[i] = x[i] + (alpha - decay * x[i]) * (dt * z.phi1_nearer_zero::<FUSED>());
     }
     all
 }
 
-/// The same of whatever terms they are.
+/// The same of whatever terms they are, of neighbouring blocks of elements that have the same constants, one after the other with nothing
+/// in between that a processor would have to wait for. By their bits the blocks that are left; none where it is another gate, or not all
+/// that is read has as many elements.
 #[inline(always)]
-fn gate_in_one_pass<T: Number, C: Constants<T, N>, const FUSED: bool, const N: usize>(
+pub(super) fn gate_in_blocks<T: Number, const FUSED: bool, const N: usize>(
     motion: &Motion,
-    given: &Given<'_, T, C, N>,
+    reads: &[&[T]; MOST_READS],
+    constants: &[T],
     dt: T,
-    next: &mut [T; N],
-) -> bool {
-    let Some([(first, alpha), (second, beta)]) = motion.terms() else {
-        return false;
-    };
-    let done = for_rate!(first, A => for_rate!(second, B => {
-        relax_by_rates::<A, B, T, C, FUSED, N>(given, [alpha, beta], dt, next)
+    next: &mut [T],
+) -> Option<u64> {
+    let [(first, alpha), (second, beta)] = motion.terms()?;
+    let of = [reads[1], reads[alpha.0], reads[beta.0]];
+    let (blocks, _) = next.as_chunks_mut::<N>();
+    let count = blocks.len();
+    if count > 64 || of.iter().any(|read| read.len() < count * N) {
+        return None;
+    }
+    let term = |at: usize| [at, at + 1, at + 2].map(|at| Same(constants[at]));
+    let terms = [term(alpha.1), term(beta.1)];
+    let left = for_rate!(first, A => for_rate!(second, B => {
+        let mut left = 0;
+        let [x, of_alpha, of_beta] = of.map(|read| read.as_chunks::<N>().0);
+        for (block, next) in blocks.iter_mut().enumerate() {
+            let of = [&x[block], &of_alpha[block], &of_beta[block]];
+            let done = relax_by_rates::<A, B, T, Same<T>, FUSED, N>(of, terms, dt, next);
+            left |= u64::from(!done) << block;
+        }
+        left
     }));
-    done.flatten().unwrap_or(false)
+    left.flatten()
 }
 
 /// One variable after the step, or both parts of the voltage, the second in `other`.
@@ -586,10 +741,6 @@ pub(super) fn advance<T: Number, C: Constants<T, N>, const FUSED: bool, const N:
     let v = given.reads[0];
     match &program.moves {
         Moves::Gate(motion) => {
-            // Where each element has its own, reading them takes longer than what is kept in between.
-            if C::SHARED && gate_in_one_pass::<T, C, FUSED, N>(motion, given, dt, next) {
-                return Some(());
-            }
             let x = given.reads[1];
             let ([decay, drive], parts) = scratch.split_first_chunk_mut::<2>()?;
             let (first, second) = curves::<T, C, FUSED, N>(motion, given, parts);
@@ -599,14 +750,14 @@ pub(super) fn advance<T: Number, C: Constants<T, N>, const FUSED: bool, const N:
                 for i in 0..N {
                     decay[i] = alpha[i] + beta[i];
                 }
-                relax::<T, FUSED, N>(x, (alpha, decay), dt, next);
+                relax::<T, FUSED, N>(x, (alpha, decay), (dt, true), next);
             } else {
                 let (steady, time_constant) = (first, second);
                 for i in 0..N {
                     decay[i] = T::ONE / time_constant[i];
                     drive[i] = steady[i] * decay[i];
                 }
-                relax::<T, FUSED, N>(x, (drive, decay), dt, next);
+                relax::<T, FUSED, N>(x, (drive, decay), (dt, true), next);
             }
         }
         Moves::Pool(all) | Moves::Voltage(all, _) => {
@@ -619,17 +770,21 @@ pub(super) fn advance<T: Number, C: Constants<T, N>, const FUSED: bool, const N:
                     drive[i] = own_drive.at(i) + influx.at(i) * (drive[i] - decay[i] * v[i]);
                     decay[i] = own_decay.at(i);
                 }
-                relax::<T, FUSED, N>(x, (drive, decay), dt, next);
+                relax::<T, FUSED, N>(x, (drive, decay), (dt, false), next);
                 return Some(());
             };
             let (leak, constant) = (given.constants.one(0), given.constants.one(1));
             match part {
                 Part::Moved => {
+                    let (both, given) = ((&*drive, &*decay), (inflow, [leak, constant]));
+                    if C::SHARED && relax_voltage::<T, C::One, FUSED, N>(v, both, given, dt, next) {
+                        return Some(());
+                    }
                     for i in 0..N {
                         drive[i] = constant.at(i) + drive[i] + inflow[i];
                         decay[i] += leak.at(i);
                     }
-                    relax::<T, FUSED, N>(v, (drive, decay), dt, next);
+                    relax::<T, FUSED, N>(v, (drive, decay), (dt, false), next);
                 }
                 Part::Linear => {
                     let whole_drive = other?;

@@ -145,6 +145,11 @@ impl Motion {
 }
 
 impl Program {
+    /// Which of its constants is the drive of a voltage, that its inflow is added to.
+    pub(crate) fn drive(&self) -> Option<usize> {
+        matches!(self.moves, Moves::Voltage(..)).then_some(1)
+    }
+
     /// What it computes: the variable after the step, or both parts of the voltage.
     pub(crate) fn outputs(&self) -> usize {
         match self.moves {

@@ -14,8 +14,8 @@ use super::given::{Drawn, Given};
 use super::team::{Alone, Exchange};
 use super::{Lanes, Precision, Script, Steps};
 
-/// Bytes that the buffers of a tile should fit in: the nearest cache.
-const NEAR: usize = 24 << 10;
+/// Bytes that the buffers of a tile should fit in, half of which a step looks at: the nearest cache.
+const NEAR: usize = 48 << 10;
 /// Numbers that are drawn before the steps are taken: 2 MiB, so that they are in a near cache still.
 const TOGETHER: usize = 1 << 18;
 /// Elementary steps that are worth a second thread.

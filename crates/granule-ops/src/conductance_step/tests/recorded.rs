@@ -127,19 +127,32 @@ fn rows_that_go_together_have_the_constants_of_each_cell_to_the_last() {
     }
 }
 
+/// Of what all cells share, each constant by itself is one that each cell has.
 #[test]
 fn cells_without_an_inflow_have_none() {
-    let inputs = Inputs::new(1, 20, Kind::Squid, [1, 1]);
-    let states = inputs.states();
-    let tensors = inputs.tensors(&Device::flex(), DType::F64);
-    let membrane = inputs.membrane(&tensors);
-    let cells = ConductanceStep::new(20, &membrane, &tensors[0]).unwrap();
-    let expected = cells.step(&tensors[..states], None, DT).unwrap();
-    let begin: Vec<Vec<f64>> = tensors[..states].iter().cloned().map(values).collect();
-    let mut run = Run::new(script(&inputs, DType::F64, false, 1), &begin).unwrap();
-    run.steps(1, &[vec![7.0]], &[]).unwrap();
-    let expected: Vec<Vec<f64>> = expected.into_iter().map(values).collect();
-    assert_eq!(run.state(), expected);
+    for cells in [20, 300] {
+        let own = Inputs::new(1, cells, Kind::Squid, [1, 1]);
+        let (states, constants) = (own.states(), own.states() + 1..own.values.len());
+        let each = constants.map(|index| {
+            let mut inputs = shared(own.clone());
+            let constant = inputs.values[index][0];
+            let spread = scattered(cells, index).into_iter();
+            inputs.values[index] = spread.map(|x| constant * (1.0 + 0.05 * x)).collect();
+            inputs
+        });
+        let all = each.chain([own.clone(), shared(own.clone())]);
+        for (inputs, dtype) in all.flat_map(|x| [DType::F32, DType::F64].map(|d| (x.clone(), d))) {
+            let tensors = inputs.tensors(&Device::flex(), dtype);
+            let membrane = inputs.membrane(&tensors);
+            let step = ConductanceStep::new(cells, &membrane, &tensors[0]).unwrap();
+            let expected = step.step(&tensors[..states], None, DT).unwrap();
+            let begin: Vec<Vec<f64>> = tensors[..states].iter().cloned().map(values).collect();
+            let mut run = Run::new(script(&inputs, dtype, false, 1), &begin).unwrap();
+            run.steps(1, &[vec![7.0]], &[]).unwrap();
+            let expected: Vec<Vec<f64>> = expected.into_iter().map(values).collect();
+            assert_eq!(run.state(), expected);
+        }
+    }
 }
 
 #[test]
@@ -196,15 +209,29 @@ fn few_cells_are_recorded_operation_by_operation() {
 }
 
 #[test]
-fn the_series_near_zero_is_as_exact_as_the_number_format() {
+fn the_series_near_zero_are_as_exact_as_the_number_format() {
+    use cpu::Number;
     for i in -499_i32..=499 {
-        let z = 1e-3 * f64::from(i) + 3.7e-5;
-        let exact = z.exp_m1() / z;
-        let wide = (cpu::Number::phi1_near_zero::<true>(z) - exact) / exact;
-        assert!(wide.abs() < 4e-16, "{z}: {wide:e}");
-        let narrow = z as f32;
-        let exact = f64::from(narrow).exp_m1() / f64::from(narrow);
-        let found = f64::from(cpu::Number::phi1_near_zero::<false>(narrow));
-        assert!(((found - exact) / exact).abs() < 1.2e-7, "{z}: {found}");
+        let wide = 1e-3 * f64::from(i) + 3.7e-5;
+        let narrow = wide as f32;
+        let mut of_wide = vec![Number::phi1_near_zero::<true>(wide)];
+        let mut of_narrow = vec![Number::phi1_near_zero::<false>(narrow)];
+        if wide.abs() < f64::NEARER_ZERO {
+            of_wide.push(Number::phi1_nearer_zero::<true>(wide));
+        }
+        if narrow.abs() < f32::NEARER_ZERO {
+            of_narrow.push(Number::phi1_nearer_zero::<false>(narrow));
+        }
+        for found in of_wide {
+            let exact = wide.exp_m1() / wide;
+            assert!(((found - exact) / exact).abs() < 4e-16, "{wide}: {found}");
+        }
+        for found in of_narrow.into_iter().map(f64::from) {
+            let exact = f64::from(narrow).exp_m1() / f64::from(narrow);
+            assert!(
+                ((found - exact) / exact).abs() < 1.2e-7,
+                "{narrow}: {found}"
+            );
+        }
     }
 }
