@@ -72,7 +72,7 @@ println!("an empty image is a {:?}", prediction.best());
 //! [`Classifier`] is `Send + Sync`, takes encoded and decoded images, pixels and values, one by one or in batches, and
 //! answers bad input with an error. [`Predictor`](models::Predictor) serves models with real-valued outputs.
 //!
-//! The smallest form compiles neither download, training nor command line:
+//! The smallest form compiles neither download, training, command line nor readers of image files:
 //!
 //! ```toml
 //! granule = { version = "0.1", default-features = false, features = ["flex"] }
@@ -148,6 +148,7 @@ println!("{:?}", decoder.outputs(Sample::Values(&[1.0, 9.0]))?);
 //! | `flex`, `ndarray` | Burn's CPU backends; `flex` is the faster |
 //! | `wgpu`, `vulkan`, `metal`, `cuda` | GPUs |
 //! | `fusion`, `autotune` | Burn's kernel fusion and kernel selection on GPUs |
+//! | `images` | readers of image files: PNG, JPEG, WebP, BMP and GIF; `train` has them too |
 //! | `train` | the modules `train` and `data`: data sets, training, evaluation, reports |
 //! | `fetch` | downloads of published data sets |
 //! | `simulate` | the module `simulate`: simulations as data, with presets |
@@ -156,7 +157,7 @@ println!("{:?}", decoder.outputs(Sample::Values(&[1.0, 9.0]))?);
 //! | `schema` | `train::schema`: every key of the configurations with its help, and their JSON Schema |
 //! | `burn-train` | Burn's own learner for the models, see `examples/burn_learner.rs` |
 //!
-//! By default `flex`, `ndarray`, `wgpu`, `simulate`, `train` and `fetch` are on.
+//! By default `flex`, `ndarray`, `wgpu`, `images`, `simulate`, `train` and `fetch` are on.
 //!
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
