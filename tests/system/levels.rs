@@ -116,6 +116,23 @@ fn a_model_of_several_levels_finds_its_couplings() {
     let sizes = ["simulate", "run", "--set", "composite.couplers=1"];
     assert!(refused(at, &sizes, 2).contains("couplers"));
 
+    // From where training left it the couplings come to those of the recording, of which errors are told.
+    let fit = "analyze fit run --with noise=[0.5,0.01,0.01] --json";
+    let fitted = fine(at, &words(fit)).json().remove(0);
+    let rows = fitted["tables"]["parameters"].as_array().unwrap();
+    assert_eq!(rows.len(), 3, "{fitted}");
+    for (row, truth) in rows.iter().zip([3.0, 4.0]) {
+        let key = row["parameter"].as_str().unwrap();
+        assert!(key.starts_with("composite.coupler."), "{row}");
+        assert!(
+            (row["value"].as_f64().unwrap() / truth - 1.0).abs() < 1e-3,
+            "{row}"
+        );
+        assert!(row["standard error"].as_f64().unwrap() > 0.0, "{row}");
+    }
+    let drawn = refused(at, &["analyze", "fit", "drawn"], 2);
+    assert!(drawn.contains("no setting says"), "{drawn}");
+
     let error = refused(at, &["predict", "run", "a.npy"], 1);
     assert!(error.contains("granule eval"), "{error}");
     let error = refused(at, &["eval", "run", "--dataset", "mnist"], 2);

@@ -1010,3 +1010,72 @@ fn what_is_taken_back_must_exist() {
     let without = "simulate hodgkin-huxley --duration 1 --set solver=euler --set solver= --set dt=";
     fine(at, &without.split(' ').collect::<Vec<_>>());
 }
+
+/// A recording goes in, and the values that made it come out, with errors, figures and tables.
+#[test]
+fn a_cell_is_fitted_to_its_recording() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path();
+    let record = [
+        "simulate",
+        "hodgkin-huxley",
+        "--duration",
+        "20",
+        "--out",
+        "v.csv",
+    ];
+    fine(
+        at,
+        &[&record[..], &["--set", "record.variables=[\"v\"]"]].concat(),
+    );
+    let fit = [
+        "analyze",
+        "fit",
+        "hodgkin-huxley",
+        "--duration",
+        "20",
+        "--set",
+        "unit.parameters.g_na=110",
+        "--with",
+        "recording=v.csv",
+        "--with",
+        "noise=0.5",
+        "--with",
+        "parameters=[\"unit.parameters.g_na=60..240:log\", \"unit.parameters.g_k\"]",
+    ];
+    let more = [
+        "--json",
+        "--with",
+        "profile=3",
+        "--plot",
+        "fit.svg",
+        "--out",
+        "fit.npz",
+    ];
+    let found = fine(at, &[&fit[..], &more].concat()).json().remove(0);
+    let rows = found["tables"]["parameters"].as_array().unwrap();
+    for (row, truth) in rows.iter().zip([120.0, 36.0]) {
+        assert!(
+            (row["value"].as_f64().unwrap() / truth - 1.0).abs() < 1e-5,
+            "{row}"
+        );
+        assert_eq!(row["determined"], "yes");
+    }
+    assert_eq!(found["tables"]["profiles"].as_array().unwrap().len(), 6);
+    assert_eq!(found["arrays"]["JᵀJ"]["shape"], serde_json::json!([2, 2]));
+    assert!(at.join("fit.svg").is_file() && at.join("fit.npz").is_file());
+    // What it says at its end gives the recording again.
+    let shown = fine(at, &fit).stdout;
+    let set = shown.lines().last().unwrap();
+    assert!(set.starts_with("--set unit.parameters.g_na="), "{shown}");
+    for (wrong, expected) in [
+        ("parameters=[\"unit.parameters.gna=1..2\"]", "gna"),
+        ("recording=other.csv", "other.csv"),
+        ("noise=-1", "--with noise"),
+        ("height=1", "height"),
+    ] {
+        let args = [&fit[..], &["--with", wrong]].concat();
+        let error = refused(at, &args, 2);
+        assert!(error.contains(expected), "{wrong}: {error}");
+    }
+}

@@ -332,10 +332,13 @@ Examples:
       --with from=0 --with to=2 --plot branches.svg
       where the rest state loses its stability, and the cycles between
   granule analyze lyapunov rate-sine --set population.units=100 --duration 500
-  granule analyze spectrum jansen-rit --set record.variables=[y1] --json
+  granule analyze spectrum jansen-rit --set 'record.variables=[\"y1\"]' --json
   granule analyze pca rate-sine --out components.npz
   granule analyze fc whole-brain --with variable=bold
   granule analyze spikes balanced-network --with from=200 --out spikes.csv
+  granule analyze fit hodgkin-huxley --with recording=v.csv --with starts=8 --with profile=9 \\
+      --with 'parameters=[\"unit.parameters.g_na=50..200:log\",\"unit.parameters.g_k\"]'
+      the conductances that answer as the recorded cell does, and how well they are known
 
 What is analysed is a preset or a TOML file as `granule simulate` takes it, with its flags. The first
 three look at its equations, with the stimulus held as it is at the end, or at the time `at`; the

@@ -34,6 +34,7 @@ mod moments;
 mod normalization;
 pub mod numbers;
 mod parquet;
+pub mod patch_clamp;
 pub mod pickle;
 pub mod preview;
 mod progress;

@@ -13,7 +13,7 @@ use granule_io::{Bound, MemoryError, budget};
 
 use crate::arrays::{self, Archive};
 use crate::recording::TIME;
-use crate::{DataError, reading};
+use crate::{DataError, patch_clamp, reading};
 
 /// An array in double precision, in row-major order.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,6 +23,15 @@ pub struct Numbers {
     /// Finite numbers.
     pub values: Vec<f64>,
 }
+
+/// What reads an array of a file as columns over time.
+type Reader = fn(&Path, Option<&str>) -> Result<Course, DataError>;
+
+/// Files of sweeps, by the end of their names.
+const SWEEPS: [(&str, Reader); 2] = [
+    ("abf", patch_clamp::read_abf),
+    ("nwb", patch_clamp::read_nwb),
+];
 
 /// Columns over time.
 #[derive(Debug, Clone, PartialEq)]
@@ -108,11 +117,19 @@ pub fn read_text<const N: usize>(
 /// Reads columns over time: an array `[samples]` or `[samples, columns]` with the array `time` beside it, ms, in an `.npz`
 /// archive; the columns of a table, of which one may be `time`, `time (ms)` or `time (s)`; an `.npy` array, without times.
 /// `array` says which array or columns; by default all columns but the time, the only array beside it, or those whose
-/// names begin with `stimulus.`, as `granule simulate --out` writes them.
+/// names begin with `stimulus.`, as `granule simulate --out` writes them. Of patch clamp in `.abf` and `.nwb` files the arrays are
+/// [`VOLTAGE`](patch_clamp::VOLTAGE) and [`CURRENT`](patch_clamp::CURRENT), a column for each sweep.
 ///
 /// # Errors
 /// As [`read_numbers`], and for an array of another shape or instants that do not rise.
 pub fn read_course(path: &Path, array: Option<&str>) -> Result<Course, DataError> {
+    let extension = path.extension().unwrap_or_default();
+    let sweeps = SWEEPS
+        .iter()
+        .find(|(own, _)| extension.eq_ignore_ascii_case(own));
+    if let Some((_, read)) = sweeps {
+        return read(path, array);
+    }
     let mut lines = Lines::default();
     let course = match Kind::of(path)? {
         Kind::Npy => {

@@ -25,6 +25,8 @@ mod numpy;
 mod nwb;
 #[path = "data/parquet.rs"]
 mod parquet;
+#[path = "data/patch_clamp.rs"]
+mod patch_clamp;
 #[path = "data/real.rs"]
 mod real;
 #[path = "data/split.rs"]

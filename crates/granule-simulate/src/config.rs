@@ -257,6 +257,23 @@ impl ExperimentConfig {
         Ok(config)
     }
 
+    /// The number at a key, where there is one.
+    pub(crate) fn number(&self, key: &str) -> Option<f64> {
+        let mut place = &Value::Table(Table::try_from(self).ok()?);
+        for word in key.split('.') {
+            place = match place {
+                Value::Table(table) => table.get(word)?,
+                Value::Array(list) => list.get(word.parse::<usize>().ok()?)?,
+                _ => return None,
+            };
+        }
+        match place {
+            Value::Float(value) => Some(*value),
+            Value::Integer(value) => Some(*value as f64),
+            _ => None,
+        }
+    }
+
     /// The same that records every variable at every step, and nothing that only follows from them.
     pub(crate) fn of_all_variables(&self) -> Self {
         Self {

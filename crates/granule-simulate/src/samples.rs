@@ -15,9 +15,10 @@ use granule_io::words::Number;
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct FileConfig {
-    /// An .npz, .npy or .csv file of one column for each channel, or one for all; relative to the configuration.
+    /// An .npz, .npy or .csv file of one column for each channel, or one for all, or sweeps of patch clamp in an .abf or .nwb file;
+    /// relative to the configuration.
     pub file: PathBuf,
-    /// The array of an .npz archive, or the columns of a table. Default: all beside the time.
+    /// The array of an .npz archive, the columns of a table, or `current` of patch clamp. Default: all beside the time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub array: Option<String>,
     /// What the numbers are multiplied by: one for all channels, or one for each. Default 1.
@@ -385,7 +386,7 @@ impl Resampled {
 }
 
 /// What numbers in one unit are multiplied by to be in another, where the two differ in the prefix of their first part alone.
-fn factor(from: &str, to: &str) -> Option<f64> {
+pub(super) fn factor(from: &str, to: &str) -> Option<f64> {
     let plain = |unit: &str| {
         let unit = unit.trim().replace(['u', 'μ'], "µ").replace("^2", "²");
         unit.replace("m2", "m²").replace(' ', "")

@@ -2,16 +2,18 @@
 
 use std::process::ExitCode;
 
+use granule::FilesFrom;
 use granule::device::DeviceSpec;
 use granule::dynamics::{DynamicsError, Place};
 use granule::simulate::analysis::{Analysis, Request};
 use serde_json::json;
 
 use super::findings::{Heard, Sinks};
+use super::simulate::replay;
 use super::target::{on, open};
 use crate::args;
 use crate::config::experiment::{Described, resolve};
-use crate::config::layers::{Layer, Origin, read_set};
+use crate::config::layers::{Layer, Origin, lookup, read_set};
 use crate::failure::{INTERRUPTED, Usage};
 use crate::interrupt::Interrupt;
 use crate::output::{self, note};
@@ -33,15 +35,15 @@ pub fn run(args: &args::Analyze) -> anyhow::Result<ExitCode> {
     for text in &args.with {
         read_set(&mut settings, text)?;
     }
-    let described = resolve(own)?;
-    if described.weights.is_some() {
+    let mut described = resolve(own)?;
+    if let Some(unsaid) = described.without_setting().first() {
         let hint = "granule simulate RUN runs it; the equations of one of its levels can be analysed as a file of their own";
-        return Err(
-            Usage::new("a trained model of several levels has no equations to analyse")
-                .hint(hint)
-                .into(),
+        let text = format!(
+            "the model has learnt what no setting says, such as {unsaid}: an analysis is of a configuration"
         );
+        return Err(Usage::new(text).hint(hint).into());
     }
+    by_the_run(&described, analysis, &mut settings.table);
     for text in &described.notes {
         if !own.quiet {
             note(&format!("note: {}", output::printable(text)));
@@ -62,6 +64,7 @@ pub fn run(args: &args::Analyze) -> anyhow::Result<ExitCode> {
     sinks.check_unread()?;
     on(&device, || {
         let place = Place::f64(device.burn());
+        replay::take_up(&mut described, &place, own.quiet);
         analyse(
             args,
             analysis,
@@ -89,6 +92,7 @@ fn analyse(
         place,
         settings: &settings.table,
         title: &described.title,
+        reader: &FilesFrom::default(),
         progress: &|share| heard.share(share),
     });
     heard.clear();
@@ -117,6 +121,41 @@ fn analyse(
     sinks.finish(analysis.name, &findings, about, own.json, own.quiet)
 }
 
+/// Of a run that was fitted to a recording, what it learnt, what it observed and the recording are what is not set of a fit.
+fn by_the_run(described: &Described, analysis: &Analysis, settings: &mut toml::Table) {
+    let fits = (analysis.defaults)().is_ok_and(|all| all.contains_key("parameters"));
+    let (Some(weights), true) = (&described.weights, fits) else {
+        return;
+    };
+    let whole = toml::Value::try_from(&described.config).ok();
+    let learnt = weights.learnt.iter().flat_map(|path| {
+        let whole = whole.as_ref().and_then(|whole| whole.as_table());
+        match whole.and_then(|whole| lookup(whole, path)) {
+            Some(toml::Value::Array(list)) => (0..list.len())
+                .map(|place| format!("{path}.{place}"))
+                .collect(),
+            _ => vec![path.clone()],
+        }
+    });
+    let texts = |all: Vec<String>| toml::Value::Array(all.into_iter().map(Into::into).collect());
+    let own = [
+        ("parameters", Some(texts(learnt.collect()))),
+        ("observe", Some(texts(weights.described.observe.clone()))),
+        (
+            "recording",
+            weights
+                .fitted_to
+                .as_ref()
+                .map(|file| file.display().to_string().into()),
+        ),
+    ];
+    for (key, value) in own {
+        if let Some(value) = value.filter(|_| !settings.contains_key(key)) {
+            settings.insert(key.to_owned(), value);
+        }
+    }
+}
+
 /// Whether a field is a setting of the analysis and not of the experiment.
 fn is_own(field: &str, analysis: &Analysis) -> bool {
     let known = [
@@ -128,6 +167,8 @@ fn is_own(field: &str, analysis: &Analysis) -> bool {
         "variable",
         "window",
         "transient",
+        "recording",
+        "noise",
     ];
     let defaults = (analysis.defaults)().unwrap_or_default();
     known.contains(&field) || (defaults.contains_key(field) && field != "seed")

@@ -75,7 +75,9 @@ pub struct Weights {
     /// The configuration, with the learnt values of what has a setting there.
     pub described: MultiGranularityConfig,
     /// The paths of these settings in the configuration of a simulation.
-    learnt: Vec<String>,
+    pub learnt: Vec<String>,
+    /// The recording that they were fitted to, where the run still says it.
+    pub fitted_to: Option<PathBuf>,
     /// The names of parameters that were learnt and have no setting.
     without_setting: Vec<String>,
 }
@@ -693,11 +695,10 @@ fn trained(path: &Path) -> anyhow::Result<Base> {
     // The step of the run stands for it.
     composite.remove("dt");
     table.insert("composite".into(), composite.into());
-    let weights = learn(&mut table, model, file.state, &target.model)?;
-    let recording = match channels {
-        0 => None,
-        _ => target.config().and_then(|config| config.data.recording),
-    };
+    let mut weights = learn(&mut table, model, file.state, &target.model)?;
+    let recording = target.config().and_then(|config| config.data.recording);
+    weights.fitted_to = recording.as_ref().map(|recording| recording.file.clone());
+    let recording = recording.filter(|_| channels > 0);
     let mut layer = Layer::new(Origin::File(target.model));
     layer.table = table;
     let name = path.file_stem().unwrap_or_default();
@@ -754,6 +755,7 @@ fn learn(
             ..MultiGranularityConfig::deserialize(composite)?
         },
         learnt,
+        fitted_to: None,
         without_setting: without_setting.collect(),
     })
 }

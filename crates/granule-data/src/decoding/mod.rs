@@ -12,7 +12,7 @@ mod overlap;
 mod repeats;
 mod series;
 mod source;
-mod store;
+pub(crate) mod store;
 mod windows;
 
 use std::path::Path;

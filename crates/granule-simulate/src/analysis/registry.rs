@@ -8,9 +8,12 @@ use serde::de::DeserializeOwned;
 use toml::Table as Settings;
 
 use super::findings::Findings;
-use super::{components, connectivity, continuation, exponent, points, scan, spectrum, spikes};
+use super::{
+    components, connectivity, continuation, exponent, fit, points, scan, spectrum, spikes,
+};
 use crate::config::ExperimentConfig;
 use crate::outcome::Outcome;
+use crate::samples::ReadSamples;
 
 /// What is analysed, and how.
 pub struct Request<'a> {
@@ -22,6 +25,8 @@ pub struct Request<'a> {
     pub settings: &'a Settings,
     /// What the experiment is called.
     pub title: &'a str,
+    /// Reads the files that settings name.
+    pub reader: &'a dyn ReadSamples,
     /// Hears of the share that is done; breaking ends the analysis with [`DynamicsError::Stopped`].
     pub progress: &'a dyn Fn(f64) -> ControlFlow<()>,
 }
@@ -148,4 +153,6 @@ analyses! {
         spikes::Settings, spikes::run;
     "scan": "runs over one or two numbers of the configuration, and what is told of each",
         scan::Settings, scan::run;
+    "fit": "parameters fitted to a recording, how well they are known, and which combinations are not; profiles",
+        fit::Settings, fit::run;
 }

@@ -1,13 +1,13 @@
 //! An experiment over some of its numbers.
 
 use std::ops::ControlFlow;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc::channel;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use granule_dynamics::{DynamicsError, Place};
 use serde::{Deserialize, Serialize};
 
 use super::findings::{Array, Findings, Table};
+use super::parallel::side_by_side;
 use super::registry::Request;
 use crate::config::ExperimentConfig;
 use crate::outcome::Outcome;
@@ -274,56 +274,15 @@ pub(super) fn run(request: &Request<'_>) -> Result<Findings, DynamicsError> {
         }
     });
     let configs: Vec<ExperimentConfig> = configs.collect::<Result<_, DynamicsError>>()?;
-    let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
-    let threads = std::thread::available_parallelism()
-        .map_or(1, usize::from)
-        .min(configs.len());
-    let mut all: Vec<Option<Told>> = vec![None; configs.len()];
-    let mut failed: Option<(usize, DynamicsError)> = None;
-    std::thread::scope(|scope| {
-        let (sender, receiver) = channel();
-        for _ in 0..threads {
-            let sender = sender.clone();
-            let (next, stop, configs, measures) = (&next, &stop, &configs, &measures);
-            let place = request.place.clone();
-            scope.spawn(move || {
-                while !stop.load(Ordering::Relaxed) {
-                    let index = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(config) = configs.get(index) else {
-                        return;
-                    };
-                    let found = told(config, &place, (measures, settings.from), stop);
-                    // Somebody hears of it as long as this runs.
-                    let _ = sender.send((index, found));
-                }
-            });
-        }
-        drop(sender);
-        let mut done = 0;
-        for (index, found) in receiver {
-            match found {
-                Ok(found) => all[index] = Some(found),
-                Err(error) => {
-                    stop.store(true, Ordering::Relaxed);
-                    let first = failed.as_ref().is_none_or(|(other, known)| {
-                        index < *other || matches!(known, DynamicsError::Stopped)
-                    });
-                    if first && !(failed.is_some() && matches!(error, DynamicsError::Stopped)) {
-                        failed = Some((index, error));
-                    }
-                }
-            }
-            done += 1;
-            if request.done(done as f64 / configs.len() as f64).is_err() {
-                stop.store(true, Ordering::Relaxed);
-                failed = failed.take().or(Some((index, DynamicsError::Stopped)));
-            }
-        }
-    });
-    if let Some((_, error)) = failed {
-        return Err(error);
-    }
-    let all: Vec<Told> = all.into_iter().flatten().collect();
+    let count = configs.len() as f64;
+    let all: Vec<Told> = side_by_side(
+        configs.len(),
+        &|done| request.done(done as f64 / count),
+        &|index, stop| {
+            let measured = (&measures[..], settings.from);
+            told(&configs[index], request.place, measured, stop)
+        },
+    )?;
     let names: Vec<(String, String)> = all
         .first()
         .map(|told| {

@@ -1,7 +1,7 @@
 //! `granule simulate`.
 
 mod files;
-mod replay;
+pub mod replay;
 mod result;
 
 use std::io::{BufWriter, Write};
@@ -62,27 +62,7 @@ fn simulate(
     interrupt: &Interrupt,
 ) -> anyhow::Result<ExitCode> {
     let place = place(device, args.precision.or(described.precision))?;
-    if let (Some(recording), Some(model)) = (&described.recording, &described.config.composite) {
-        match replay::stimulus(recording, model, &place) {
-            Ok((stimulus, trials)) => {
-                if !args.quiet {
-                    let which = match trials {
-                        1 => String::new(),
-                        _ => format!(", the first of {trials} trials"),
-                    };
-                    let file = output::quoted(recording);
-                    note(&format!(
-                        "note: the stimulus is the one that the model was fitted with: {file}{which}"
-                    ));
-                }
-                described.config.stimulus = Some(StimulusConfig::File(stimulus));
-            }
-            Err(error) => output::warn(&format!(
-                "the model was fitted with an input from outside, which cannot be replayed: {error}; \
-                 set `stimulus.kind` to give it another"
-            )),
-        }
-    }
+    replay::take_up(&mut described, &place, args.quiet);
     let config = &described.config;
     let mut foreign = None;
     let experiment = config.init_trained(&place, |model| match &described.weights {

@@ -260,11 +260,16 @@ impl<'a> Hdf5<'a> {
     }
 
     pub fn group_has_attribute(&self, group: &str, name: &str) -> Result<bool, DataError> {
+        Ok(self.group_attributes(group)?.contains_key(name))
+    }
+
+    /// What a group carries, by name.
+    pub fn group_attributes(&self, group: &str) -> Result<HashMap<String, AttrValue>, DataError> {
         let group = match group {
             "" => guarded(self.path, || Ok(self.file.root()))?,
             group => guarded(self.path, || self.file.group(group.trim_end_matches('/')))?,
         };
-        Ok(guarded(self.path, || group.attrs())?.contains_key(name))
+        guarded(self.path, || group.attrs())
     }
 
     /// Bytes that one of its data sets may decode to.

@@ -22,6 +22,7 @@ mod numpy;
 mod nwb;
 mod phy;
 mod spikes;
+pub(crate) mod sweeps;
 mod table;
 
 /// What HDF5 files begin with.

@@ -534,7 +534,7 @@ impl<'a> Nwb<'a> {
             empty += more;
         }
         let data = format!("{series}/{DATA}");
-        let [scale, shift] = self.scale(&data)?;
+        let [scale, shift] = scale(&self.hdf5, &data)?;
         let bins = grid.bins();
         let mut means = Vec::new();
         let mut shape = Vec::new();
@@ -618,22 +618,6 @@ impl<'a> Nwb<'a> {
             limit,
             &place,
         )?)
-    }
-
-    /// What stored numbers are multiplied by, and what is added, to have them in their unit.
-    fn scale(&self, data: &str) -> Result<[f64; 2], DataError> {
-        let of = |name, usual| {
-            let found = self.hdf5.attribute(data, name)?;
-            match found.as_ref().and_then(number) {
-                Some(x) if !x.is_finite() => {
-                    let reason =
-                        format!("its {name} is {x}, which no number can be brought to a unit by");
-                    Err(DataError::format(&self.hdf5.place(data), reason))
-                }
-                found => Ok(found.unwrap_or(usual)),
-            }
-        };
-        Ok([of("conversion", 1.0)?, of("offset", 0.0)?])
     }
 
     /// The row of its trial, for each bin.
@@ -882,6 +866,22 @@ fn is_table(hdf5: &Hdf5<'_>, group: &str) -> bool {
         .all(|name| hdf5.has(&format!("{group}{name}")))
 }
 
+/// What stored numbers are multiplied by, and what is added, to have them in their unit.
+pub(super) fn scale(hdf5: &Hdf5<'_>, data: &str) -> Result<[f64; 2], DataError> {
+    let of = |name, usual| {
+        let found = hdf5.attribute(data, name)?;
+        match found.as_ref().and_then(number) {
+            Some(x) if !x.is_finite() => {
+                let reason =
+                    format!("its {name} is {x}, which no number can be brought to a unit by");
+                Err(DataError::format(&hdf5.place(data), reason))
+            }
+            found => Ok(found.unwrap_or(usual)),
+        }
+    };
+    Ok([of("conversion", 1.0)?, of("offset", 0.0)?])
+}
+
 /// How many samples each bin has.
 fn samples(grid: &Grid, times: &Times) -> Result<Vec<u32>, DataError> {
     let mut counts = budget::filled(0_u32, grid.bins(), "the samples in bins")?;
@@ -911,7 +911,7 @@ fn listed(names: &[String]) -> String {
     }
 }
 
-fn number(value: &AttrValue) -> Option<f64> {
+pub(super) fn number(value: &AttrValue) -> Option<f64> {
     Some(match *value {
         AttrValue::F64(x) => x,
         AttrValue::F32(x) => f64::from(x),

@@ -2,12 +2,23 @@
 
 use std::f64::consts::PI;
 use std::ops::ControlFlow;
+use std::path::Path;
 
 use granule_dynamics::DynamicsError;
 
 use super::super::*;
+use crate::samples::{ReadError, ReadSamples, Samples};
 use crate::testing::{assert_close, f64_place};
 use crate::{ExperimentConfig, Preset};
+
+/// No analysis here reads a file.
+struct NoFiles;
+
+impl ReadSamples for NoFiles {
+    fn read(&self, file: &Path, _: Option<&str>) -> Result<Samples, ReadError> {
+        Err(ReadError::File(file.display().to_string()))
+    }
+}
 
 fn preset(name: &str, changes: &[(&str, f64)]) -> ExperimentConfig {
     let text = Preset::find(name).unwrap().toml;
@@ -28,6 +39,7 @@ fn analysed(
         place: &f64_place(),
         settings: &settings.parse().unwrap(),
         title: name,
+        reader: &NoFiles,
         progress: &|_| ControlFlow::Continue(()),
     })
 }
