@@ -8,6 +8,7 @@
 mod components;
 mod connectivity;
 mod continuation;
+mod eeg;
 mod exponent;
 mod findings;
 mod fit;

@@ -9,7 +9,7 @@ use toml::Table as Settings;
 
 use super::findings::Findings;
 use super::{
-    components, connectivity, continuation, exponent, fit, points, scan, spectrum, spikes,
+    components, connectivity, continuation, eeg, exponent, fit, points, scan, spectrum, spikes,
 };
 use crate::config::ExperimentConfig;
 use crate::outcome::Outcome;
@@ -149,6 +149,8 @@ analyses! {
         components::Settings, components::run;
     "fc": "functional connectivity: correlations between nodes, Fisher's z, and how they change over time",
         connectivity::Settings, connectivity::run;
+    "eeg": "what electrodes see of the sources by a lead field, with the frequency of each",
+        eeg::Settings, eeg::run;
     "spikes": "rates, irregularity, correlation and synchrony of spikes",
         spikes::Settings, spikes::run;
     "scan": "runs over one or two numbers of the configuration, and what is told of each",

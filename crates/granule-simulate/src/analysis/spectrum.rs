@@ -19,6 +19,15 @@ pub struct Spectrum {
     pub windows: usize,
 }
 
+impl Spectrum {
+    /// The frequency above 0 of the highest density, Hz.
+    pub fn peak(&self) -> f64 {
+        let pairs = self.frequencies.iter().zip(&self.density).skip(1);
+        let highest = pairs.max_by(|a, b| a.1.total_cmp(b.1));
+        highest.map_or(f64::NAN, |(frequency, _)| *frequency)
+    }
+}
+
 /// The discrete Fourier transform of real numbers, of which there is a power of two: in place, real parts and imaginary ones (Cooley
 /// and Tukey 1965).
 fn transform(re: &mut [f64], im: &mut [f64]) {
@@ -165,10 +174,7 @@ pub(super) fn run(request: &Request<'_>) -> Result<Findings, DynamicsError> {
         let spectrum = power_spectrum(&mean, interval, length)?;
         let total: f64 = spectrum.density.iter().skip(1).sum();
         let pairs = spectrum.frequencies.iter().zip(&spectrum.density).skip(1);
-        let peak = pairs
-            .clone()
-            .max_by(|a, b| a.1.total_cmp(b.1))
-            .map_or(f64::NAN, |(f, _)| *f);
+        let peak = spectrum.peak();
         let near = pairs.filter(|(f, _)| (**f / peak).ln().abs() < 0.5 * std::f64::consts::LN_2);
         let share = near.map(|(_, power)| power).sum::<f64>() / total;
         table.rows.push(vec![

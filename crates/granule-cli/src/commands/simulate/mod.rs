@@ -15,7 +15,7 @@ use granule::device::{DeviceSpec, OpenDevice};
 use granule::dynamics::{DynamicsError, Place};
 use granule::io::words::denoised;
 use granule::models::{ModelError, load_undescribed};
-use granule::simulate::{Experiment, Snapshot, SnapshotError, StimulusConfig};
+use granule::simulate::{Experiment, Snapshot, SnapshotError};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::target::{on, open};

@@ -11,12 +11,23 @@ use crate::samples::{ReadError, ReadSamples, Samples};
 use crate::testing::{assert_close, f64_place};
 use crate::{ExperimentConfig, Preset};
 
-/// No analysis here reads a file.
-struct NoFiles;
+/// A lead field of three electrodes and two sources is the only file.
+struct LeadField;
 
-impl ReadSamples for NoFiles {
+const FIELD: [f64; 6] = [1.0, 0.0, 0.5, -2.0, 0.25, 3.0];
+
+impl ReadSamples for LeadField {
     fn read(&self, file: &Path, _: Option<&str>) -> Result<Samples, ReadError> {
-        Err(ReadError::File(file.display().to_string()))
+        if file != Path::new("field.npy") {
+            return Err(ReadError::File(file.display().to_string()));
+        }
+        Ok(Samples {
+            times: None,
+            width: 2,
+            values: FIELD.to_vec(),
+            unit: None,
+            times_have_unit: false,
+        })
     }
 }
 
@@ -39,7 +50,7 @@ fn analysed(
         place: &f64_place(),
         settings: &settings.parse().unwrap(),
         title: name,
-        reader: &NoFiles,
+        reader: &LeadField,
         progress: &|_| ControlFlow::Continue(()),
     })
 }
@@ -178,6 +189,49 @@ fn jansen_and_rits_column_is_in_its_alpha_rhythm() {
     let found = analysed("spectrum", &preset("jansen-rit", &[]), "").unwrap();
     let peak = number(&found.tables[0].rows[0][1]);
     assert!((8.0..=13.0).contains(&peak), "{peak} Hz");
+}
+
+/// By the product of matrices, which the run by itself is put into.
+#[test]
+fn electrodes_see_the_sources_by_the_lead_field() {
+    let config = preset("jansen-rit", &[("system.nodes", 2.0), ("duration", 1000.0)]);
+    let array = |findings: &Findings, name: &str| {
+        let own = findings.arrays.iter().find(|array| array.name == name);
+        own.unwrap().values.clone()
+    };
+    let run = config.init(&f64_place()).unwrap();
+    let run = run.run(|_, _| ControlFlow::Continue(())).unwrap();
+    let trace = |name: &str| {
+        &run.traces
+            .iter()
+            .find(|own| own.name == name)
+            .unwrap()
+            .values
+    };
+    for average in [false, true] {
+        let settings = format!("lead_field = 'field.npy'\nfrom = 0\naverage_reference = {average}");
+        let found = analysed("eeg", &config, &settings).unwrap();
+        let values = array(&found, "eeg");
+        assert_eq!(values.len(), 3 * run.times.len());
+        for (sample, seen) in values.chunks_exact(3).enumerate() {
+            let of = |source: usize| {
+                let at = 2 * sample + source;
+                trace("y1")[at] - trace("y2")[at]
+            };
+            let mut own: Vec<f64> = (0..3)
+                .map(|electrode| FIELD[2 * electrode] * of(0) + FIELD[2 * electrode + 1] * of(1))
+                .collect();
+            if average {
+                let mean = own.iter().sum::<f64>() / 3.0;
+                own.iter_mut().for_each(|value| *value -= mean);
+            }
+            for (seen, own) in seen.iter().zip(own) {
+                assert_close(*seen, own, 1e-12);
+            }
+        }
+        let peak = number(&found.tables[0].rows[1][3]);
+        assert!((8.0..=13.0).contains(&peak), "{peak} Hz");
+    }
 }
 
 #[test]
@@ -338,6 +392,25 @@ fn what_cannot_be_analysed_is_refused() {
         ),
         ("pca", oscillator.clone(), "", "columns"),
         ("fc", oscillator.clone(), "", "columns"),
+        ("eeg", oscillator.clone(), "", "lead_field"),
+        (
+            "eeg",
+            oscillator.clone(),
+            "lead_field = 'none.npy'",
+            "none.npy",
+        ),
+        (
+            "eeg",
+            oscillator.clone(),
+            "lead_field = 'field.npy'",
+            "column",
+        ),
+        (
+            "eeg",
+            preset("jansen-rit", &[("system.nodes", 2.0)]),
+            "lead_field = 'field.npy'\nvariables = ['y7']",
+            "y7",
+        ),
         ("spectrum", oscillator.clone(), "from = 1e9", "from"),
         ("spectrum", oscillator.clone(), "window = 1e9", "window"),
         ("spectrum", oscillator, "variables = ['none']", "none"),
