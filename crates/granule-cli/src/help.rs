@@ -335,6 +335,7 @@ Examples:
   granule analyze spectrum jansen-rit --set 'record.variables=[\"y1\"]' --json
   granule analyze pca rate-sine --out components.npz
   granule analyze fc whole-brain --with variable=bold
+  granule analyze eeg jansen-rit --set system.nodes=2 --with lead_field=lead.csv --plot eeg.svg
   granule analyze spikes balanced-network --with from=200 --out spikes.csv
   granule analyze fit hodgkin-huxley --with recording=v.csv --with starts=8 --with profile=9 \\
       --with 'parameters=[\"unit.parameters.g_na=50..200:log\",\"unit.parameters.g_k\"]'
