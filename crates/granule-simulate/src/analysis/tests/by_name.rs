@@ -194,7 +194,7 @@ fn jansen_and_rits_column_is_in_its_alpha_rhythm() {
 /// By the product of matrices, which the run by itself is put into.
 #[test]
 fn electrodes_see_the_sources_by_the_lead_field() {
-    let config = preset("jansen-rit", &[("system.nodes", 2.0), ("duration", 1000.0)]);
+    let config = preset("jansen-rit", &[("system.nodes", 2.0), ("duration", 4000.0)]);
     let array = |findings: &Findings, name: &str| {
         let own = findings.arrays.iter().find(|array| array.name == name);
         own.unwrap().values.clone()
