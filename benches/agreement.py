@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Networks of granule beside the same ones in Brian2 and NEST: what they fire like over several seeds, or how long they take.
+"""Networks of granule beside the same ones in Brian2: what they fire like over several seeds, or how long they take.
 
-    benches/agreement.py GRANULE --with brian2=PYTHON [--with nest=PYTHON] [--seeds 10] [--speed] [--rounds 3] [--json] [NETWORK...]
+    benches/agreement.py GRANULE --with brian2=PYTHON [--seeds 10] [--speed] [--rounds 3] [--json] [NETWORK...]
 
 GRANULE is the built command, PYTHON an interpreter that has the peer, and this one has numpy. Of every seed from 1 on all run each
 NETWORK (all unless given), whose connections and inputs each draws by itself; told are, over the time after the first 100 ms, the
@@ -25,7 +25,7 @@ import time
 import numpy as np
 
 FOLDER = pathlib.Path(__file__).resolve().parent / "peers"
-PEERS = {"brian2": FOLDER / "networks.py", "nest": FOLDER / "networks_nest.py"}
+PEERS = {"brian2": FOLDER / "networks.py"}
 FAST = [f"circuit.population.outside-{kind}.parameters.rate=4e4" for kind in "ei"]
 # Its preset with settings, how long it runs, ms, and how many excitatory and other cells that fire there are.
 NETWORKS = {
