@@ -39,8 +39,11 @@
 //! of their course over the step, a conductance with the driving force at its beginning. For plastic weights what arrives
 //! at the beginning of a step is before the spikes of its receivers in it. A cell's own spike leaves at the end of its step: the delay
 //! counts from there. Spikes of a list leave when they are, to the end of a step.
+//! Gap junctions bring a current by the potentials at the beginning of a step, held over it; conductances that the step is
+//! too long for are refused.
 
 mod draw;
+mod gap;
 mod model;
 mod plan;
 mod population;
@@ -55,6 +58,7 @@ mod tests;
 use serde::{Deserialize, Serialize};
 
 pub use draw::{Distribution, Draw};
+pub use gap::{GapJunction, GapJunctions};
 pub use model::{Circuit, CircuitGroup, Facilitating, PlasticWeights, RateUnits};
 pub use population::PopulationConfig;
 pub use projection::{Names, ProjectionConfig};

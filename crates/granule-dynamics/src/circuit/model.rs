@@ -5,6 +5,7 @@ use burn::tensor::Tensor;
 use granule_io::budget;
 
 use super::CircuitConfig;
+use super::gap::{self, GapJunctions};
 use super::plan::{Drawn, Kind, LinkKind, Plan};
 use super::population::{Cell, PopulationConfig};
 use super::projection::{Wired, field, pairs_of};
@@ -69,6 +70,8 @@ pub struct Circuit {
     pub plastic: Vec<PlasticWeights>,
     /// Connections with short-term plasticity.
     pub facilitating: Vec<Facilitating>,
+    /// Gap junctions.
+    pub gaps: Vec<GapJunctions>,
     #[module(skip)]
     pub(super) plan: Plan,
 }
@@ -123,11 +126,18 @@ impl CircuitConfig {
                     let place = field(index, "plasticity.rules");
                     return Err(DynamicsError::config(place, "a rule of rates", allowed));
                 }
+                match (&projection.reward, made.needs_reward()) {
+                    (None, true) => return Err(DynamicsError::missing(field(index, "reward"))),
+                    (Some(_), false) => return Err(no_reward(index)),
+                    _ => {}
+                }
                 own[at] = plastic_variables(&made, pre, post)
                     .into_iter()
                     .map(named)
                     .collect();
                 rules.push(made);
+            } else if projection.reward.is_some() {
+                return Err(no_reward(index));
             } else if let Some(config) = &projection.short_term {
                 let made = config.init(place);
                 let made = made.map_err(|error| error.under(&field(index, "short_term")))?;
@@ -140,7 +150,10 @@ impl CircuitConfig {
             matrices,
             plastic,
             short_term: listed,
+            gaps,
         } = drawn;
+        gap::check_steps(&plan, &gaps, &neurons, dt)?;
+        let gaps = gaps.into_iter().map(|own| GapJunctions::new(own, place));
         let matrices = matrices.into_iter();
         let matrices =
             matrices.map(|(lists, weights)| Weights::listed(&weights, lists, Bounds::Free, place));
@@ -167,9 +180,15 @@ impl CircuitConfig {
             matrices,
             plastic,
             facilitating: facilitating.collect::<Result<_, DynamicsError>>()?,
+            gaps: gaps.collect::<Result<_, _>>()?,
             plan,
         })
     }
+}
+
+fn no_reward(index: usize) -> DynamicsError {
+    let allowed = "unset: no rule of its plasticity needs a reward, as reward-stdp does";
+    DynamicsError::config(field(index, "reward"), "this", allowed)
 }
 
 /// The variables of neurons, with those that count spikes where they do not themselves.
@@ -355,6 +374,7 @@ impl Model for Circuit {
                 .iter()
                 .map(|own| (own.short_term.clone(), own.weights.bind()))
                 .collect(),
+            gaps: self.gaps.iter().map(GapJunctions::bind).collect(),
             plan: self.plan.clone(),
         })
     }

@@ -7,6 +7,7 @@ use granule_io::budget;
 use granule_ops::Connections;
 
 use super::CircuitConfig;
+use super::gap::{self, Conducting, GapPlan};
 use super::population::{Cell, PopulationConfig, check_name};
 use super::projection::{Each, HELD, Names, Pathway, ProjectionConfig, Wired, field, pairs_of};
 use super::source::Source;
@@ -76,6 +77,8 @@ pub(super) struct LinkPlan {
     /// Weights and traces of plastic connections, or what short-term plasticity remembers.
     pub(super) own: Range<usize>,
     pub(super) kind: LinkKind,
+    /// The population that rewards it.
+    pub(super) reward: Option<usize>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -102,6 +105,7 @@ pub(super) struct Plan {
     pub(super) ports: Vec<Port>,
     pub(super) matrices: Vec<MatrixPlan>,
     pub(super) links: Vec<LinkPlan>,
+    pub(super) gaps: Vec<GapPlan>,
     /// The populations that send through matrices, in order.
     pub(super) senders: Vec<usize>,
     /// What they sent, latest first.
@@ -121,6 +125,8 @@ pub(super) struct Drawn {
     /// The projections that are plastic or have short-term plasticity, each in its order.
     pub(super) plastic: Vec<(Ends, Wired)>,
     pub(super) short_term: Vec<(Connections, Vec<f64>)>,
+    /// The gap junctions, in the order of their plans.
+    pub(super) gaps: Vec<Conducting>,
 }
 
 /// A receptor as the configuration has it.
@@ -128,8 +134,10 @@ struct Described<'a> {
     kinetics: Option<&'a Kinetics>,
     effect: &'a Effect,
     rates: bool,
-    /// The projections with it that share a matrix.
-    shared: Vec<usize>,
+    /// The first projection with it.
+    first: usize,
+    /// The pathways with it that share a matrix, and the port of each.
+    shared: Vec<(usize, usize)>,
 }
 
 /// A projection and the places of the two populations that it is between.
@@ -183,6 +191,7 @@ impl CircuitConfig {
         self.pathways()?;
         for (index, projection) in self.projections.iter().enumerate() {
             projection.validate(index)?;
+            self.rewards(index)?;
             if let Some(name) = &projection.name {
                 check_name(&field(index, "name"), name)?;
                 if !names.insert(name) {
@@ -236,6 +245,26 @@ impl CircuitConfig {
             }
         }
         Ok(all)
+    }
+
+    /// The population that rewards a projection.
+    fn rewards(&self, index: usize) -> Result<Option<usize>, DynamicsError> {
+        let Some(name) = &self.projections[index].reward else {
+            return Ok(None);
+        };
+        let names = self.populations.iter().map(|own| own.name.as_str());
+        match names.clone().position(|own| own == name) {
+            Some(at) => Ok(Some(at)),
+            None => {
+                let allowed = choices(name, names);
+                let found = format!("{name:?}");
+                Err(DynamicsError::config(
+                    field(index, "reward"),
+                    found,
+                    allowed,
+                ))
+            }
+        }
     }
 
     fn pathway(&self, ends: Ends) -> Pathway<'_> {
@@ -341,13 +370,22 @@ impl Plan {
 
         let mut receptors: Vec<Described<'_>> = Vec::new();
         let mut ports: Vec<(usize, usize)> = Vec::new();
-        let mut places = Vec::new();
+        // The pathways with a past of their own, each with its port, and those of gap junctions.
+        let (mut alone, mut gaps) = (Vec::new(), Vec::new());
         let pathways = config.pathways()?;
         for (at, Ends { index, from, to }) in pathways.iter().copied().enumerate() {
             let projection = &config.projections[index];
             let first = populations[to].variables.start;
             let potential = variables.get(first).map_or("1", |v| v.unit);
             let ends = (&populations[from], &populations[to]);
+            if projection.gap.is_some() {
+                let other = populations[from].variables.start;
+                let other = variables.get(other).map_or("1", |v| v.unit);
+                gap::check_kind(index, ends, [other, potential])?;
+                gap::check_orders(projection, &gaps, pathways[at])?;
+                gaps.push((at, pathways[at]));
+                continue;
+            }
             check_kind(index, projection, ends, potential)?;
             let effect = projection.effect.as_ref().unwrap_or(&Effect::Current);
             let kinetics = projection.kinetics.as_ref();
@@ -360,6 +398,7 @@ impl Plan {
                     kinetics,
                     effect,
                     rates,
+                    first: index,
                     shared: Vec::new(),
                 });
                 receptors.len() - 1
@@ -375,16 +414,15 @@ impl Plan {
             let own = projection.plasticity.is_some()
                 || projection.short_term.is_some()
                 || projection.is_direct();
-            if !own {
-                receptors[receptor].shared.push(at);
+            if own {
+                alone.push((at, port));
+            } else {
+                receptors[receptor].shared.push((at, port));
             }
-            places.push(port);
         }
         let mut bound = Vec::new();
-        for (own, described) in receptors.iter().enumerate() {
-            let first = places.iter().position(|port| ports[*port].1 == own);
-            let first = first.map_or(0, |at| pathways[at].index);
-            let place = |name: &str| field(first, name);
+        for described in &receptors {
+            let place = |name: &str| field(described.first, name);
             let kinetics = described.kinetics.map(|k| k.fixed(&place("kinetics")));
             bound.push(Receptor {
                 kinetics: kinetics.transpose()?,
@@ -420,7 +458,7 @@ impl Plan {
         }
 
         // The populations that send through matrices, and where their cells begin among all of them.
-        let through = |at: &usize| pathways[*at].from;
+        let through = |(at, _): &(usize, usize)| pathways[*at].from;
         let mut senders: Vec<usize> = receptors
             .iter()
             .flat_map(|own| own.shared.iter().map(through))
@@ -444,12 +482,13 @@ impl Plan {
             matrices: Vec::new(),
             plastic: Vec::new(),
             short_term: Vec::new(),
+            gaps: Vec::new(),
         };
         let (mut matrices, mut connections, mut longest) = (Vec::new(), 0, 0);
         let mut empty = Vec::new();
         for receptor in receptors.iter().filter(|own| !own.shared.is_empty()) {
             let mut wired = Vec::new();
-            for at in &receptor.shared {
+            for (at, _) in &receptor.shared {
                 let pathway = config.pathway(pathways[*at]);
                 let own = config.projections[pathway.index].wire(pathway, (dt, seed))?;
                 if own.to.is_empty() {
@@ -457,7 +496,7 @@ impl Plan {
                 }
                 wired.push(own);
             }
-            let mut own: Vec<usize> = receptor.shared.iter().map(|at| places[*at]).collect();
+            let mut own: Vec<usize> = receptor.shared.iter().map(|(_, port)| *port).collect();
             own.sort_unstable();
             own.dedup();
             let (mut columns, mut first) = (0, vec![0; ports.len()]);
@@ -465,9 +504,10 @@ impl Plan {
                 first[*port] = columns;
                 columns += populations[ports[*port].0].size;
             }
-            let blocks = receptor.shared.iter().zip(wired).map(|(at, wired)| Block {
+            let shared = receptor.shared.iter().zip(wired);
+            let blocks = shared.map(|((at, port), wired)| Block {
                 row: begins[pathways[*at].from],
-                column: first[places[*at]],
+                column: first[*port],
                 wired,
             });
             let blocks: Vec<Block> = blocks.collect();
@@ -490,14 +530,12 @@ impl Plan {
         }
 
         let mut links = Vec::new();
-        for (at, ends) in pathways.iter().copied().enumerate() {
+        for (at, port) in alone {
+            let ends = pathways[at];
             let Ends { index, from, to } = ends;
             let projection = &config.projections[index];
             let plastic = projection.plasticity.is_some();
             let short_term = projection.short_term.is_some();
-            if !(plastic || short_term || projection.is_direct()) {
-                continue;
-            }
             let pairs = populations[from].size.saturating_mul(populations[to].size);
             if plastic && pairs > MOST_PLASTIC {
                 let found = format!("weights of {pairs} pairs of cells");
@@ -523,7 +561,8 @@ impl Plan {
             let kind = if plastic {
                 // Weights of all pairs, before and after a step, with what a rule makes of them.
                 let what = format!("the weights of projection.{index}, which is plastic");
-                budget::ask_for_numbers(what, &[8, pairs])?;
+                let kept = own[at].iter().filter(|own| own.width == pairs).count();
+                budget::ask_for_numbers(what, &[8, kept.max(1), pairs])?;
                 drawn.plastic.push((ends, wired));
                 LinkKind::Plastic(drawn.plastic.len() - 1)
             } else if short_term {
@@ -545,12 +584,28 @@ impl Plan {
             };
             let link = LinkPlan {
                 from,
-                port: places[at],
+                port,
                 past: 0..delay as usize,
                 own: 0..0,
                 kind,
+                reward: config.rewards(index)?,
             };
             links.push((at, link));
+        }
+        let mut joined = Vec::new();
+        for (at, ends) in gaps {
+            let projection = &config.projections[ends.index];
+            let wired = projection.wire(config.pathway(ends), (dt, seed))?;
+            if wired.to.is_empty() {
+                empty.push(at);
+                continue;
+            }
+            let sizes = [ends.from, ends.to].map(|at| populations[at].size);
+            for (plan, own) in gap::conducting(projection, &wired, (ends, sizes))? {
+                connections += own.len();
+                joined.push(plan);
+                drawn.gaps.push(own);
+            }
         }
         let mut plan = Self {
             dt,
@@ -562,6 +617,7 @@ impl Plan {
             ports: port_plans,
             matrices,
             links: Vec::new(),
+            gaps: joined,
             senders,
             past: 0..0,
             inputs,

@@ -5,6 +5,7 @@ use granule_io::words::counted;
 use serde::{Deserialize, Serialize};
 
 use super::draw::{Draw, stream};
+use super::gap::GapJunction;
 use super::population::PopulationConfig;
 use super::rule::{Profile, RuleOfConnections, Site};
 use super::space::Space;
@@ -51,6 +52,10 @@ pub struct ProjectionConfig {
     /// What the time course is. Default: a current.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub effect: Option<Effect>,
+    /// Gap junctions in the place of synapses: `weight` is their conductance, in the cell's unit per mV (mS/cm², nS, or the leak),
+    /// or per unit of its potential. Default: synapses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gap: Option<GapJunction>,
     /// Whether a cell may be connected to itself. Default false.
     #[serde(default, skip_serializing_if = "is_false")]
     pub autapses: bool,
@@ -60,6 +65,10 @@ pub struct ProjectionConfig {
     /// Rules by which the weights change by the spikes of both sides. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plasticity: Option<RulesConfig>,
+    /// The population whose activity is the reward, of rules that need one: each of its spikes is a reward of 1 over the number of its
+    /// cells; of rates, the mean over its cells per ms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reward: Option<String>,
     /// Depression and facilitation at short term. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub short_term: Option<ShortTermConfig>,
@@ -177,6 +186,7 @@ impl ProjectionConfig {
                 weight.map_or(Ok(()), |weight| weight.check(&field(index, "weight")))?;
             }
         }
+        self.check_gap(index)?;
         if let Some(delay) = &self.delay {
             delay.check(&field(index, "delay"))?;
         }
@@ -212,6 +222,11 @@ impl ProjectionConfig {
     /// Whether a conductance is what arrives.
     pub(super) fn opens(&self) -> bool {
         !matches!(self.effect, None | Some(Effect::Current))
+    }
+
+    /// Whether each weight is drawn by itself.
+    pub(super) fn is_drawn(&self) -> bool {
+        matches!(self.weight, Some(Draw::From(_)))
     }
 
     /// Whether cell i reaches cell i alone, with one weight and one delay.
@@ -433,12 +448,15 @@ impl ProjectionConfig {
         if let Some(weight) = find(|weight| !weight.is_finite()) {
             return refused(weight, "a finite number");
         }
-        match find(|weight| weight < 0.0).filter(|_| self.opens()) {
-            Some(weight) => refused(
+        match find(|weight| weight < 0.0) {
+            Some(weight) if self.opens() => refused(
                 weight,
                 "at least 0, for a conductance is not negative: its reversal says what it does",
             ),
-            None => Ok(()),
+            Some(weight) if self.gap.is_some() => {
+                refused(weight, "at least 0, for a conductance is not negative")
+            }
+            _ => Ok(()),
         }
     }
 }

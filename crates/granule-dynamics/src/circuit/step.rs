@@ -2,6 +2,7 @@
 
 use burn::tensor::Tensor;
 
+use super::gap::BoundJunctions;
 use super::plan::{Kind, LinkKind, LinkPlan, Plan, PopulationPlan, Receptor};
 use crate::model::{Clock, Dynamics};
 use crate::plasticity::{Activity, PlasticConnection, Rules, ShortTermPlasticity};
@@ -24,6 +25,7 @@ pub struct CircuitDynamics {
     pub(super) matrices: Vec<BoundWeights>,
     pub(super) plastic: Vec<(PlasticConnection<Rules>, Option<Tensor<2>>)>,
     pub(super) facilitating: Vec<(ShortTermPlasticity, BoundWeights)>,
+    pub(super) gaps: Vec<BoundJunctions>,
     pub(super) plan: Plan,
 }
 
@@ -68,6 +70,18 @@ impl CircuitDynamics {
             add(&mut arrived[link.port], own);
         }
         arrived
+    }
+
+    /// The current through gap junctions into each population, by the potentials at the beginning of a step.
+    fn through_gaps(&self, state: &State) -> Vec<Option<Tensor<2>>> {
+        let populations = &self.plan.populations;
+        let v = |population: usize| state[populations[population].variables.start].clone();
+        let mut all = vec![None; populations.len()];
+        for (gap, junctions) in self.plan.gaps.iter().zip(&self.gaps) {
+            let current = junctions.current(v(gap.from), v(gap.to));
+            add(&mut all[gap.to], current);
+        }
+        all
     }
 
     /// Moves the ports of a population from `state` on to `next`. Returns by how much its potential jumps, and the input that comes
@@ -182,6 +196,16 @@ impl CircuitDynamics {
         }
     }
 
+    /// What a population hands out as a reward in a step, `[batch, 1]`.
+    fn reward(&self, from: usize, dt: f64, next: &State) -> Tensor<2> {
+        let population = &self.plan.populations[from];
+        let mean = next[population.sent].clone().mean_dim(1);
+        match population.kind {
+            Kind::Rate(_) => mean.mul_scalar(dt),
+            _ => mean,
+        }
+    }
+
     /// Moves what plastic connections remember, and the past.
     fn remember(&self, dt: f64, state: &State, next: &mut State) -> Result<(), DynamicsError> {
         let plan = &self.plan;
@@ -197,6 +221,7 @@ impl CircuitDynamics {
                         pre: state[link.past.end - 1].clone(),
                         post: next[plan.populations[to].sent].clone(),
                         dt,
+                        reward: link.reward.map(|from| self.reward(from, dt, next)),
                     };
                     let learnt = connection.learn_in_turn(&part(state, link), &activity)?;
                     let mut learnt = learnt.into_tensors();
@@ -274,6 +299,7 @@ impl Dynamics for CircuitDynamics {
             });
         }
         let arrived = self.arriving(state);
+        let mut through_gaps = self.through_gaps(state);
         let mut next = state.clone();
         for (index, population) in plan.populations.iter().enumerate() {
             let own = state.tensors()[population.variables.clone()].to_vec();
@@ -281,6 +307,9 @@ impl Dynamics for CircuitDynamics {
             if let (Some(first), Some(input)) = (population.external, input) {
                 let own = input.clone().narrow(1, first, population.size);
                 add(&mut synaptic, own);
+            }
+            if let Some(current) = through_gaps[index].take() {
+                add(&mut synaptic, current);
             }
             let own = self.moved(population, at, State::new(own), [jump, synaptic])?;
             for (variable, value) in population.variables.clone().zip(own.into_tensors()) {

@@ -1,5 +1,8 @@
 //! Circuits against numbers found by hand.
 
+mod gap;
+mod reward;
+
 use super::*;
 use crate::simulate::{Grid, record_every, simulate};
 use crate::testing::{assert_close, f32_places, f64_place, f64_places};

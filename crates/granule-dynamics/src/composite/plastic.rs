@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use burn::tensor::Tensor;
 
-use crate::plasticity::{Activity, PlasticConnection, Rule, Rules, Signal};
+use crate::plasticity::{Activity, PlasticConnection, Rule, Rules, Signal, unrewarded};
 use crate::{DynamicsError, State};
 
 /// What a level has to show to a rule on one side of the weights.
@@ -46,6 +46,9 @@ impl PlasticPlan {
             None => Signal::Rates,
         };
         let place = |index: usize| format!("{field}.rules[{index}]");
+        if let Some(at) = rules.rules.iter().position(Rule::needs_reward) {
+            return Err(unrewarded(&place(at), rules.rules[at].name()));
+        }
         let mut all = rules.rules.iter().enumerate();
         let other = all.find(|(_, rule)| rule.signal().is_some_and(|own| own != signal));
         if let Some((index, rule)) = other {
@@ -140,7 +143,12 @@ impl Plastic {
             [_, all] if all == count => post,
             _ => post.narrow(1, first, count),
         };
-        let activity = Activity { pre, post, dt };
+        let activity = Activity {
+            pre,
+            post,
+            dt,
+            reward: None,
+        };
         let after = self.connection.learn(&self.own(whole), &activity)?;
         for (variable, value) in self.plan.variables.clone().zip(after.into_tensors()) {
             next.replace(variable, value);

@@ -28,7 +28,7 @@ use crate::{DynamicsError, State};
 ///
 /// let oja = OjaConfig { rate: 0.1, ..OjaConfig::default() }.init(&Place::f32(&device))?;
 /// for _ in 0..400 {
-///     let activity = Activity { pre: rows.clone(), post: linear.forward(rows.clone()), dt: 1.0 };
+///     let activity = Activity { pre: rows.clone(), post: linear.forward(rows.clone()), dt: 1.0, reward: None };
 ///     (linear.weight, _) = adjust(linear.weight, &oja, [activity], None)?;
 /// }
 /// // The first principal component of the rows.
@@ -58,6 +58,7 @@ pub fn adjust(
             pre: activity.pre.without_autodiff(),
             post: activity.post.without_autodiff(),
             dt: activity.dt,
+            reward: activity.reward.map(Tensor::without_autodiff),
         };
         state = connection.learn(&state, &activity)?.without_autodiff();
     }

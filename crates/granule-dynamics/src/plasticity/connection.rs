@@ -74,7 +74,7 @@ impl<R: Rule> PlasticConnection<R> {
     ///
     /// # Errors
     ///
-    /// Those of [`Activity::check`].
+    /// Those of [`Activity::check`], and [`DynamicsError::Config`] for a rule that needs a reward where there is none.
     pub fn learn(&self, state: &State, activity: &Activity) -> Result<State, DynamicsError> {
         self.learn_by(state, activity, Rule::change)
     }
@@ -84,7 +84,7 @@ impl<R: Rule> PlasticConnection<R> {
     ///
     /// # Errors
     ///
-    /// Those of [`Activity::check`].
+    /// Those of [`learn`](Self::learn).
     pub fn learn_in_turn(
         &self,
         state: &State,
@@ -101,6 +101,9 @@ impl<R: Rule> PlasticConnection<R> {
     ) -> Result<State, DynamicsError> {
         let weights = self.weights(state);
         activity.check(&weights)?;
+        if self.rule.needs_reward() && activity.reward.is_none() {
+            return Err(unrewarded("plasticity.rules", self.rule.name()));
+        }
         let traces = State::new(state.tensors().iter().skip(1).cloned().collect());
         let (change, traces) = change(&self.rule, &weights, activity, &traces);
         let weights = self.limits.apply(weights, change, self.signs.as_ref());
@@ -108,6 +111,13 @@ impl<R: Rule> PlasticConnection<R> {
         let weights = weights.reshape([sets, pre * post]);
         Ok(State::new([vec![weights], traces.into_tensors()].concat()))
     }
+}
+
+/// Refuses a rule that needs a reward where none comes.
+pub(crate) fn unrewarded(field: &str, rule: &str) -> DynamicsError {
+    let allowed =
+        "in a projection of a circuit, whose `reward` names a population: no reward comes here";
+    DynamicsError::config(field, rule, allowed)
 }
 
 /// The weights and the traces of a rule.

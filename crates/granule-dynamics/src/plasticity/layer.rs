@@ -251,6 +251,7 @@ impl PlasticLayer {
                     post: self.forward(rows.clone()),
                     pre: rows,
                     dt: 1.0,
+                    reward: None,
                 };
                 connection.learn(&state, &activity)?
             }
@@ -313,7 +314,15 @@ impl Presentation {
             drive = drive * left + arriving * ((1.0 - left) / per_step);
             let post = self.spikes(drive.clone() * per_step, step, 1);
             let dt = self.dt;
-            state = connection.learn(&state, &Activity { pre, post, dt })?;
+            state = connection.learn(
+                &state,
+                &Activity {
+                    pre,
+                    post,
+                    dt,
+                    reward: None,
+                },
+            )?;
         }
         Ok(state)
     }

@@ -11,6 +11,7 @@
 //! | `two-threshold` | [`TwoThreshold`]: depression between two thresholds, potentiation above | rates |
 //! | `pair-stdp` | [`PairStdp`]: pairs of spikes | spikes |
 //! | `triplet-stdp` | [`TripletStdp`]: pairs and triplets of spikes | spikes |
+//! | `reward-stdp` | [`RewardStdp`]: pairs of spikes that a reward turns into changes, in a [`circuit`](crate::circuit) | spikes |
 //! | `homeostasis` | [`Homeostasis`]: scaling towards a target rate | both |
 //! | `decay` | [`Decay`]: forgetting | both |
 //!
@@ -44,7 +45,7 @@ mod tests;
 pub use adjustment::adjust;
 pub use config::RulesConfig;
 pub use connection::PlasticConnection;
-pub(crate) use connection::plastic_variables;
+pub(crate) use connection::{plastic_variables, unrewarded};
 pub use layer::{LayerProgress, PlasticLayer, PlasticLayerConfig, Response};
 pub use limits::{WeightBounds, WeightLimits};
 pub use network::{PlasticDynamics, PlasticNetwork, PlasticNetworkConfig};

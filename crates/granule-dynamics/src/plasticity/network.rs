@@ -328,6 +328,7 @@ impl Dynamics for PlasticDynamics {
             pre: before,
             post: self.transfer.rate(x.clone()),
             dt: at.dt,
+            reward: None,
         };
         next.insert(0, x);
         next.extend(self.connection.learn(&plastic, &activity)?.into_tensors());

@@ -80,6 +80,8 @@ rules! {
     PairStdp(PairStdpConfig);
     /// Pairs and triplets of spikes.
     TripletStdp(TripletStdpConfig);
+    /// Pairs of spikes that a reward turns into changes.
+    RewardStdp(RewardStdpConfig);
     /// Scaling towards a target rate.
     Homeostasis(HomeostasisConfig);
     /// Forgetting.
@@ -93,6 +95,10 @@ impl Rule for AnyRule {
 
     fn signal(&self) -> Option<Signal> {
         self.rule().signal()
+    }
+
+    fn needs_reward(&self) -> bool {
+        self.rule().needs_reward()
     }
 
     fn variables(&self, pre: usize, post: usize) -> Vec<Variable> {
@@ -178,6 +184,10 @@ impl Rule for Rules {
         self.rules.iter().find_map(Rule::signal)
     }
 
+    fn needs_reward(&self) -> bool {
+        self.rules.iter().any(Rule::needs_reward)
+    }
+
     /// The traces of all rules in order. Where a kind occurs again, its traces are numbered.
     fn variables(&self, pre: usize, post: usize) -> Vec<Variable> {
         let mut all: Vec<Variable> = Vec::new();
@@ -234,6 +244,10 @@ impl<R: Rule + ?Sized> Rule for &R {
 
     fn signal(&self) -> Option<Signal> {
         (**self).signal()
+    }
+
+    fn needs_reward(&self) -> bool {
+        (**self).needs_reward()
     }
 
     fn variables(&self, pre: usize, post: usize) -> Vec<Variable> {

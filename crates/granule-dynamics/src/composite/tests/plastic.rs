@@ -68,7 +68,12 @@ fn weights_change_as_by_the_rule_alone() {
                     None => place.full(0.0, [2, 3]),
                 };
                 let post = part(step + 1, 3, 2);
-                let activity = Activity { pre, post, dt: 1.0 };
+                let activity = Activity {
+                    pre,
+                    post,
+                    dt: 1.0,
+                    reward: None,
+                };
                 state = alone.learn(&state, &activity).unwrap();
                 let expected = host(state[0].clone()).unwrap();
                 let found = host(part(step + 1, 5, 6)).unwrap();
@@ -162,6 +167,7 @@ fn rules_of_spikes_hear_every_spike_of_both_levels_once() {
                 pre: sent.remove(0),
                 post,
                 dt: 1.0,
+                reward: None,
             };
             expected = alone.learn(&expected, &activity).unwrap();
             let found = host(dynamics.observe(&state)).unwrap();

@@ -37,6 +37,9 @@ pub struct Activity {
     pub post: Tensor<2>,
     /// The length of the step.
     pub dt: f64,
+    /// The reward that came in the step, `[batch or 1, 1]`: of spikes their number, of a rate its integral over the step. Rules without
+    /// a reward do not look at it.
+    pub reward: Option<Tensor<2>>,
 }
 
 impl Activity {
@@ -61,6 +64,15 @@ impl Activity {
         };
         fits("pre", &self.pre, pre)?;
         fits("post", &self.post, post)?;
+        if let Some(reward) = &self.reward
+            && ![[1, 1], [batch, 1]].contains(&reward.dims())
+        {
+            return Err(DynamicsError::Shape {
+                what: "the reward".into(),
+                expected: vec![batch, 1],
+                found: reward.dims().to_vec(),
+            });
+        }
         if ![1, batch].contains(&sets) {
             return Err(DynamicsError::Shape {
                 what: "the weights (sets)".into(),

@@ -38,7 +38,7 @@ impl Rule for Bcm {
         activity: &Activity,
         traces: &State,
     ) -> (Tensor<3>, State) {
-        let Activity { pre, post, dt } = activity;
+        let Activity { pre, post, dt, .. } = activity;
         let threshold = traces[0].clone();
         let square = post.clone() * post.clone();
         let rate = self.rate.value().mul_scalar(*dt);

@@ -62,7 +62,7 @@ impl Rule for Competitive {
         activity: &Activity,
         traces: &State,
     ) -> (Tensor<3>, State) {
-        let Activity { pre, post, dt } = activity;
+        let Activity { pre, post, dt, .. } = activity;
         let chosen = self.competition(post) * self.rate.value().mul_scalar(*dt);
         let growth = outer(pre.clone(), chosen.clone(), weights);
         let decay = weights.clone() * columns(chosen * post.clone(), weights);

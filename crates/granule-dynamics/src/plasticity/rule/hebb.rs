@@ -28,7 +28,7 @@ impl Rule for Hebb {
         activity: &Activity,
         traces: &State,
     ) -> (Tensor<3>, State) {
-        let Activity { pre, post, dt } = activity;
+        let Activity { pre, post, dt, .. } = activity;
         let rate = self.rate.value().mul_scalar(*dt);
         let change = outer(pre.clone(), post.clone() * rate, weights);
         (change, traces.clone())

@@ -10,6 +10,7 @@ mod hebb;
 mod homeostasis;
 mod oja;
 mod pair_stdp;
+mod reward_stdp;
 mod sanger;
 mod threshold;
 mod triplet_stdp;
@@ -28,6 +29,7 @@ pub use hebb::{Hebb, HebbConfig};
 pub use homeostasis::{Homeostasis, HomeostasisConfig};
 pub use oja::{Oja, OjaConfig};
 pub use pair_stdp::{PairStdp, PairStdpConfig, Pairing};
+pub use reward_stdp::{RewardStdp, RewardStdpConfig};
 pub use sanger::{Sanger, SangerConfig};
 pub use threshold::{Threshold, ThresholdConfig};
 pub use triplet_stdp::{TripletStdp, TripletStdpConfig};
@@ -49,6 +51,11 @@ pub trait Rule: fmt::Debug {
     /// What the activity on both sides has to be; `None` where either will do. Rates unless a rule says otherwise.
     fn signal(&self) -> Option<Signal> {
         Some(Signal::Rates)
+    }
+
+    /// Whether it learns from [`Activity::reward`].
+    fn needs_reward(&self) -> bool {
+        false
     }
 
     /// The traces and averages of past activity that the rule keeps.
@@ -96,7 +103,7 @@ pub trait Rule: fmt::Debug {
 /// each row.
 fn outer(x: Tensor<2>, y: Tensor<2>, weights: &Tensor<3>) -> Tensor<3> {
     if weights.dims()[0] > 1 {
-        return x.unsqueeze_dim::<3>(2) * y.unsqueeze_dim::<3>(1);
+        return rows(x, y);
     }
     let rows = x.dims()[0].max(y.dims()[0]);
     let spread = |x: Tensor<2>| match x.dims() {
@@ -105,6 +112,11 @@ fn outer(x: Tensor<2>, y: Tensor<2>, weights: &Tensor<3>) -> Tensor<3> {
     };
     let sum = spread(x).transpose().matmul(spread(y));
     sum.mul_scalar(1.0 / rows as f64).unsqueeze_dim(0)
+}
+
+/// x yᵀ of each row, `[batch, m, n]`.
+fn rows(x: Tensor<2>, y: Tensor<2>) -> Tensor<3> {
+    x.unsqueeze_dim::<3>(2) * y.unsqueeze_dim::<3>(1)
 }
 
 /// A postsynaptic factor `[batch, post]` as `[sets, 1, post]`, averaged over the batch for a shared set of weights.

@@ -27,7 +27,7 @@ impl Rule for Oja {
         activity: &Activity,
         traces: &State,
     ) -> (Tensor<3>, State) {
-        let Activity { pre, post, dt } = activity;
+        let Activity { pre, post, dt, .. } = activity;
         let scaled = post.clone() * self.rate.value().mul_scalar(*dt);
         let growth = outer(pre.clone(), scaled.clone(), weights);
         let decay = weights.clone() * columns(scaled * post.clone(), weights);

@@ -2,7 +2,7 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::{Activity, Rule, Signal, outer, plasticity_rule, retained};
-use crate::{State, Variable};
+use crate::{Parameter, State, Variable};
 
 /// Which spikes make pairs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,15 +97,52 @@ impl PairStdp {
         traces: &State,
         in_turn: bool,
     ) -> (Tensor<3>, State) {
-        let Activity { pre, post, dt } = activity;
-        let before = traces[0].clone() * retained(&self.potentiation_time_constant, *dt);
-        let after = traces[1].clone() * retained(&self.depression_time_constant, *dt);
-        let risen = self.pairing.with_spikes(before.clone(), pre);
-        let heard = if in_turn { risen.clone() } else { before };
-        let up = post.clone() * self.potentiation.value();
-        let down = after.clone() * self.depression.value();
-        let change = outer(heard, up, weights) - outer(pre.clone(), down, weights);
-        let traces = vec![risen, self.pairing.with_spikes(after, post)];
-        (change, State::new(traces))
+        let parameters = [
+            &self.potentiation,
+            &self.depression,
+            &self.potentiation_time_constant,
+            &self.depression_time_constant,
+        ];
+        let Paired {
+            heard,
+            up,
+            down,
+            traces,
+        } = Paired::new(self.pairing, parameters, (activity, traces), in_turn);
+        let pre = activity.pre.clone();
+        let change = outer(heard, up, weights) - outer(pre, down, weights);
+        (change, State::new(traces.to_vec()))
+    }
+}
+
+/// What the pairs of a step call for, heard·upᵀ − pre·downᵀ.
+pub(super) struct Paired {
+    /// The presynaptic trace, and A₊ where a spike hears it.
+    pub(super) heard: Tensor<2>,
+    pub(super) up: Tensor<2>,
+    /// The postsynaptic trace times A₋.
+    pub(super) down: Tensor<2>,
+    /// Both traces after the step.
+    pub(super) traces: [Tensor<2>; 2],
+}
+
+impl Paired {
+    /// Of A₊, A₋, τ₊ and τ₋, and the traces of both sides, which come first among `traces`.
+    pub(super) fn new(
+        pairing: Pairing,
+        [potentiation, depression, tau_plus, tau_minus]: [&Parameter; 4],
+        (activity, traces): (&Activity, &State),
+        in_turn: bool,
+    ) -> Self {
+        let Activity { pre, post, dt, .. } = activity;
+        let before = traces[0].clone() * retained(tau_plus, *dt);
+        let after = traces[1].clone() * retained(tau_minus, *dt);
+        let risen = pairing.with_spikes(before.clone(), pre);
+        Self {
+            heard: if in_turn { risen.clone() } else { before },
+            up: post.clone() * potentiation.value(),
+            down: after.clone() * depression.value(),
+            traces: [risen, pairing.with_spikes(after, post)],
+        }
     }
 }

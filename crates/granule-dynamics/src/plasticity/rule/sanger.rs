@@ -26,7 +26,7 @@ impl Rule for Sanger {
         activity: &Activity,
         traces: &State,
     ) -> (Tensor<3>, State) {
-        let Activity { pre, post, dt } = activity;
+        let Activity { pre, post, dt, .. } = activity;
         let scaled = post.clone() * self.rate.value().mul_scalar(*dt);
         let growth = outer(pre.clone(), scaled.clone(), weights);
         let correlation = outer(post.clone(), scaled, weights).triu(0);

@@ -96,7 +96,7 @@ impl TripletStdp {
         traces: &State,
         in_turn: bool,
     ) -> (Tensor<3>, State) {
-        let Activity { pre, post, dt } = activity;
+        let Activity { pre, post, dt, .. } = activity;
         let decayed = |trace: usize, tau: &Parameter| traces[trace].clone() * retained(tau, *dt);
         let r1 = decayed(0, &self.pre_time_constant);
         let r2 = decayed(1, &self.slow_pre_time_constant);

@@ -31,7 +31,7 @@ impl Rule for TwoThreshold {
         activity: &Activity,
         traces: &State,
     ) -> (Tensor<3>, State) {
-        let Activity { pre, post, dt } = activity;
+        let Activity { pre, post, dt, .. } = activity;
         let above = post.clone() - self.depression_threshold.value();
         let factor = activation::relu(above.clone()) * (above - self.gap.value());
         let rate = self.rate.value().mul_scalar(*dt);

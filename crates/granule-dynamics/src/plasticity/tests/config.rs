@@ -172,6 +172,7 @@ fn activities_that_do_not_fit_are_named() {
         pre: place.full(0.0, pre),
         post: place.full(0.0, post),
         dt,
+        reward: None,
     };
     let weights = place.full(0.0, [1, 3, 2]);
     activity([4, 3], [4, 2], 1.0).check(&weights).unwrap();

@@ -73,6 +73,24 @@ fn rules() -> Vec<(RuleConfig, bool)> {
             ..TripletStdpConfig::default()
         })
     };
+    let rewarded = |pairing| {
+        RuleConfig::RewardStdp(RewardStdpConfig {
+            eligibility_time_constant: 30.0,
+            reward_time_constant: 10.0,
+            baseline: 0.02,
+            pairing,
+            trainable: all(&[
+                "potentiation",
+                "depression",
+                "potentiation_time_constant",
+                "depression_time_constant",
+                "eligibility_time_constant",
+                "reward_time_constant",
+                "baseline",
+            ]),
+            ..RewardStdpConfig::default()
+        })
+    };
     let homeostasis = |signal, target| {
         RuleConfig::Homeostasis(HomeostasisConfig {
             target,
@@ -138,6 +156,8 @@ fn rules() -> Vec<(RuleConfig, bool)> {
         (pairs(Pairing::NearestNeighbour), true),
         (triplets(Pairing::AllToAll), true),
         (triplets(Pairing::NearestNeighbour), true),
+        (rewarded(Pairing::AllToAll), true),
+        (rewarded(Pairing::NearestNeighbour), true),
         (homeostasis(Signal::Rates, 0.6), false),
         (homeostasis(Signal::Spikes, 0.2), true),
         (
@@ -187,6 +207,7 @@ fn loss(learner: &Learner, spikes: bool, shared: bool) -> Tensor<1> {
             },
             pre,
             dt: 1.0,
+            reward: Some(place.full(f64::from(step % 9 == 4), [1, 1])),
         };
         state = connection.learn(&state, &activity).unwrap();
     }
@@ -448,6 +469,7 @@ fn gradients_stop_at_hard_bounds() {
         pre: place.full(1.0, [1, 1]),
         post: place.full(1.0, [1, 1]),
         dt: 1.0,
+        reward: None,
     };
     let connection = PlasticConnection::new(&rules, place.full(0.1, [1, 1]));
     let state = connection

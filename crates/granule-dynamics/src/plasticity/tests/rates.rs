@@ -22,6 +22,7 @@ fn linear(rows: &Tensor<2>) -> impl FnMut(usize, &Tensor<3>) -> Activity {
         pre: rows.clone(),
         post: rows.clone().matmul(weights.clone().squeeze_dim(0)),
         dt: 1.0,
+        reward: None,
     }
 }
 
@@ -148,6 +149,7 @@ fn covariance_potentiates_on_the_same_side_of_both_thresholds() {
             pre: place.tensor(vec![0.1, 0.9], [1, 2]),
             post: place.tensor(vec![0.2, 1.0], [1, 2]),
             dt: 2.0,
+            reward: None,
         };
         let (change, _) = run(&rule, weights, 1, both);
         let expected = [0.3 * 0.5, -0.3 * 0.3, -0.5 * 0.5, 0.5 * 0.3];
@@ -184,6 +186,7 @@ fn covariance_about_running_means_measures_the_covariance() {
             pre,
             post: Tensor::cat(vec![a.clone() * 0.5 + b.clone() + 2.0, b], 1),
             dt: 1.0,
+            reward: None,
         }
     };
     let (early, traces) = run(&rule, place.full(0.0, [1, 1, 2]), 500, activity);
@@ -219,6 +222,7 @@ fn two_thresholds_leave_depress_and_potentiate() {
         pre: place.tensor(vec![0.0, 2.0], [1, 2]),
         post: place.tensor(post.clone(), [1, 7]),
         dt: 1.0,
+        reward: None,
     };
     let (change, _) = run(&rule, place.full(0.0, [1, 2, 7]), 1, activity);
     let expected = [0.0, 0.0, 0.0, -0.03, -0.03, 0.0, 0.21];
@@ -270,6 +274,7 @@ fn homeostasis_of_spikes_counts_them_per_ms() {
         pre: place.full(0.0, [1, 1]),
         post: place.full(f64::from(step.is_multiple_of(40)), [1, 1]),
         dt: 0.5,
+        reward: None,
     };
     let (weights, _) = run(&rule, place.full(1.0, [1, 1, 1]), 4000, activity);
     assert_close(values(&weights)[0], 1.0, 0.02);
@@ -317,6 +322,7 @@ fn competition_is_by_rank() {
             pre: place.full(1.0, [1, 1]),
             post: place.tensor(vec![0.1, 0.9, 0.3, 0.5], [1, 4]),
             dt: 1.0,
+            reward: None,
         };
         let (change, _) = run(&rule, place.full(0.0, [1, 1, 4]), 1, activity);
         let expected = [0.0, 1.0, -0.4, 0.0];
@@ -349,6 +355,7 @@ fn hebb_grows_and_decay_forgets() {
         pre: place.tensor(vec![1.0, 3.0], [2, 1]),
         post: place.tensor(vec![0.5, -1.5], [2, 1]),
         dt: 2.0,
+        reward: None,
     };
     // Shared weights move by the mean over the rows, fast weights by each row's own.
     let kept = (-0.2_f64).exp();

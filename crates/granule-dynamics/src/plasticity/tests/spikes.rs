@@ -19,6 +19,7 @@ fn window(place: &Place, dt: f64, offsets: &[i32]) -> Vec<f64> {
             pre: place.full(f64::from(now == 0), [1, 1]),
             post: place.tensor(post, [1, offsets.len()]),
             dt,
+            reward: None,
         }
     };
     let start = place.full(0.0, [1, 1, offsets.len()]);
@@ -73,6 +74,7 @@ fn nearest_neighbours_pair_once() {
             pre: place.full(f64::from(step == 0 || step == 5), [1, 1]),
             post: place.full(f64::from(step == 10), [1, 1]),
             dt: 1.0,
+            reward: None,
         };
         let rule = rule.init(&place).unwrap();
         let (weights, _) = run(&rule, place.full(0.0, [1, 1, 1]), 11, activity);
@@ -119,6 +121,7 @@ fn triplet_by_steps(config: &TripletStdpConfig, pre: &[f64], post: &[f64], dt: f
         pre: place.full(pre[step], [1, 1]),
         post: place.full(post[step], [1, 1]),
         dt,
+        reward: None,
     };
     let (weights, _) = run(&rule, place.full(0.0, [1, 1, 1]), pre.len(), activity);
     values(&weights)[0]

@@ -50,6 +50,7 @@ fn a_rule_adjusts_what_a_gradient_has_trained() {
             pre: worn.clone(),
             post: error(&linear, &worn),
             dt: 1.0,
+            reward: None,
         };
         (linear.weight, _) = adjust(linear.weight, &rule, [activity], None).unwrap();
     }

@@ -154,7 +154,12 @@ fn stdp_prefers_correlated_inputs() {
         let chance = (0..batch).map(|_| draw()).collect();
         let post = place.tensor::<2>(chance, [batch, 1]).lower(drive.clone());
         let post = post.float().cast(place.dtype);
-        let activity = Activity { pre, post, dt: 1.0 };
+        let activity = Activity {
+            pre,
+            post,
+            dt: 1.0,
+            reward: None,
+        };
         state = connection.learn(&state, &activity).unwrap();
     }
     let weights = values(&state[0]);
@@ -191,6 +196,7 @@ fn adjustment_keeps_the_parameter() {
         pre: place.tensor(vec![1.0, 2.0, 3.0], [1, 3]),
         post: place.tensor(vec![1.0, -1.0], [1, 2]),
         dt: 1.0,
+        reward: None,
     };
     let (weight, _) = adjust(weight, &rule, [activity.clone(), activity.clone()], None).unwrap();
     assert_eq!(weight.id, id);
@@ -222,6 +228,7 @@ fn adjustment_goes_on_with_its_traces() {
             pre: place.tensor(row[..2].to_vec(), [1, 2]),
             post: place.tensor(row[2..].to_vec(), [1, 1]),
             dt: 1.0,
+            reward: None,
         })
         .collect();
     let start = || Param::from_tensor(place.full::<2>(0.5, [2, 1]));
