@@ -1079,3 +1079,66 @@ fn a_cell_is_fitted_to_its_recording() {
         assert!(error.contains(expected), "{wrong}: {error}");
     }
 }
+
+/// A file `.npy` of the numbers that are written here.
+fn npy(path: &Path) -> Vec<f64> {
+    let bytes = std::fs::read(path).unwrap();
+    let values = bytes[128..].chunks_exact(8);
+    values
+        .map(|x| f64::from_le_bytes(x.try_into().unwrap()))
+        .collect()
+}
+
+#[test]
+fn a_record_goes_to_a_folder_while_it_is_made() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path();
+    let common = ["balanced-network", "--duration", "200", "--json"];
+    let kept = simulate(at, &[&common[..], &["--out", "a.npz"]].concat());
+    let told = simulate(
+        at,
+        &[
+            &common[..],
+            &["--stream", "new/a", "--save-state", "a.json"],
+        ]
+        .concat(),
+    );
+    let bytes = std::fs::read(at.join("a.npz")).unwrap();
+    let names = ["time", "v", "spike_times", "spike_cells"];
+    for name in names {
+        let found = npy(&at.join(format!("new/a/{name}.npy")));
+        assert_eq!(found, array(&bytes, name).1, "{name}");
+    }
+    // What is printed is what stands beside the arrays; the times of spikes are in these.
+    let beside = std::fs::read_to_string(at.join("new/a/run.json")).unwrap();
+    assert_eq!(serde_json::from_str::<Value>(&beside).unwrap(), told);
+    assert_eq!(told["mean_rate_hz"], kept["mean_rate_hz"]);
+    assert_eq!(told["mean"], kept["mean"]);
+    assert!(told.get("spike_times_ms").is_none());
+    let cell = simulate(at, &["hodgkin-huxley", "--json", "--stream", "cell"]);
+    let spikes = npy(&at.join("cell/spike_times.npy"));
+    assert!(cell["cells"][0].get("spike_times_ms").is_none() && spikes.len() > 3);
+    let again = simulate(at, &["hodgkin-huxley", "--json"]);
+    assert_eq!(numbers(&again["cells"][0]["spike_times_ms"]), spikes);
+    assert_eq!(again["cells"][0]["rate_hz"], cell["cells"][0]["rate_hz"]);
+
+    std::fs::write(at.join("file"), "").unwrap();
+    for (folder, said) in [
+        ("cell", "--stream cell: this folder is not empty"),
+        ("file", "--stream file: "),
+        ("file/a", "--stream file/a: "),
+    ] {
+        let error = refused(at, &["simulate", "lif", "--stream", folder], 2);
+        assert!(error.contains(said), "{error}");
+    }
+    for other in [["--out", "b.npz"], ["--plot", "b.svg"]] {
+        let args = [&["simulate", "lif", "--stream", "b"], &other[..]].concat();
+        let error = refused(at, &args, 2);
+        assert!(error.contains("cannot be used with"), "{error}");
+        assert!(!at.join("b").exists());
+    }
+    // More than may be kept.
+    let long = ["simulate", "hodgkin-huxley", "--duration", "4e6"];
+    let error = refused(at, &long, 2);
+    assert!(error.contains("--stream FOLDER"), "{error}");
+}

@@ -837,6 +837,11 @@ pub struct Simulate {
     #[arg(long, value_name = "FILE.npz|FILE.csv", help_heading = "Output", value_parser = path())]
     pub out: Option<PathBuf>,
 
+    /// Write what is recorded while it runs, in memory that does not grow with the duration: a folder of arrays, VARIABLE.npy
+    /// [time, cells], spike_times.npy and spike_cells.npy, and run.json with the result
+    #[arg(long, value_name = "FOLDER", help_heading = "Output", value_parser = path(), conflicts_with_all = ["out", "plot"])]
+    pub stream: Option<PathBuf>,
+
     /// Write the whole state in which the run ends, for --from-state
     #[arg(long, value_name = "FILE.json", help_heading = "Output", value_parser = path())]
     pub save_state: Option<PathBuf>,

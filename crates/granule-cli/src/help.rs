@@ -412,6 +412,7 @@ Examples:
   granule simulate hodgkin-huxley --set unit.current=15 --set unit.parameters.g_na=100 --json
   granule simulate fi-curve --plot f-i.png --size 85x60mm --dpi 300
   granule simulate balanced-network --duration 1000 --seed 3 --out spikes.npz
+  granule simulate brunel --duration 60000 --set record.variables='[\"excitatory.v\"]' --stream long
   granule presets adex > cell.toml; granule simulate cell.toml --dt 0.01
   granule simulate runs/RUN --plot model.svg
       a trained model of several levels, over the time of its recording and with its stimulus
@@ -468,7 +469,9 @@ Result:
   rates, the spikes of all cells by group, means and the last state with the same end.
   --out FILE.npz has time, the variables [time, cells], spike_times and spike_cells, and as texts
   granule_version, seed, config and precision; --out FILE.csv has the variables, FILE.spikes.csv
-  the spikes. Of a trained model (RUN), config has the learnt values. A file that was read is not
+  the spikes. --stream FOLDER is for runs whose record does not fit into memory: every array is a file of its
+  own that grows while it runs, and is whole at any time: np.load(\"FOLDER/v.npy\", mmap_mode=\"r\"). It has no figure. Of a
+  trained model (RUN), config has the learnt values. A file that was read is not
   written over.
 
 Ctrl-C writes what there is so far and exits with 130; a second one stops at once.

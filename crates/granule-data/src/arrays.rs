@@ -43,7 +43,7 @@ pub(crate) use survey::Survey;
 pub(crate) use targets::Outputs;
 pub use targets::TargetKind;
 pub(crate) use values::Values;
-pub use write::{NpzArray, write_npz};
+pub use write::{GrowingNpy, NpzArray, write_npz};
 pub use zip::ZipArchive;
 
 const SEQUENCES: &str = "[N, steps, channels] or [N, steps] for sequences (data.layout)";

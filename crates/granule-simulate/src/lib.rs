@@ -14,6 +14,7 @@ mod samples;
 mod shown;
 mod snapshot;
 mod stimulus;
+mod stream;
 mod subject;
 #[cfg(test)]
 #[path = "../../granule-dynamics/src/testing.rs"]
@@ -24,12 +25,13 @@ mod tests;
 mod whole;
 
 pub use config::{ExperimentConfig, ExperimentModel, FigureKind, RecordConfig};
-pub use outcome::{Group, Outcome, Trace};
+pub use outcome::{Group, Outcome, Statistics, Trace, TraceStatistics};
 pub use presets::Preset;
 pub use run::Experiment;
 pub use samples::{FileConfig, Interpolation, ReadError, ReadSamples, Samples};
 pub use snapshot::{Snapshot, SnapshotError};
 pub use stimulus::{NoiseConfig, PulseConfig, SineConfig, StepConfig, StimulusConfig};
+pub use stream::{Block, TakeBlock};
 
 #[cfg(test)]
 use granule_dynamics::Place;

@@ -1,5 +1,6 @@
+use super::stream::in_order;
 use granule_dynamics::DynamicsError;
-use granule_dynamics::unit::{SiteDistances, Spikes};
+use granule_dynamics::unit::{SiteDistances, SpikeStatistics, Spikes};
 
 /// A recorded quantity.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,6 +25,53 @@ impl Trace {
     }
 }
 
+/// What is known of a recorded quantity where its samples are not kept, over all columns.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TraceStatistics {
+    sum: f64,
+    count: usize,
+    /// The least value; ∞ of none.
+    pub lowest: f64,
+    /// The largest value; −∞ of none.
+    pub highest: f64,
+}
+
+impl Default for TraceStatistics {
+    fn default() -> Self {
+        Self {
+            sum: 0.0,
+            count: 0,
+            lowest: f64::INFINITY,
+            highest: f64::NEG_INFINITY,
+        }
+    }
+}
+
+impl TraceStatistics {
+    pub(crate) fn add(&mut self, values: &[f64]) {
+        self.count += values.len();
+        for value in values {
+            self.sum += value;
+            self.lowest = self.lowest.min(*value);
+            self.highest = self.highest.max(*value);
+        }
+    }
+
+    /// The mean; 0 of none.
+    pub fn mean(&self) -> f64 {
+        self.sum / self.count.max(1) as f64
+    }
+}
+
+/// What is known of a run whether or not it kept its record.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Statistics {
+    /// Of each recorded variable.
+    pub traces: Vec<TraceStatistics>,
+    /// Of each cell; empty for models without spikes.
+    pub spikes: Vec<SpikeStatistics>,
+}
+
 /// Cells that belong together.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Group {
@@ -42,14 +90,16 @@ pub struct Outcome {
     pub reached: f64,
     /// Whether it came to its end.
     pub complete: bool,
-    /// The instants of the traces, ms.
+    /// The instants of the traces, ms; none of a run whose record was [handed on](crate::Experiment::run_into).
     pub times: Vec<f64>,
-    /// The recorded variables.
+    /// The recorded variables, as many samples as there are instants.
     pub traces: Vec<Trace>,
     /// The channels of the input; each sample is what the step after it gets.
     pub stimulus: Vec<Trace>,
-    /// The spikes of each cell; empty for models without.
+    /// The spikes of each cell; empty for models without, and where they were handed on.
     pub spikes: Vec<Spikes>,
+    /// What is known of traces and spikes in any case.
+    pub statistics: Statistics,
     /// The last state: every variable with all its columns.
     pub last: Vec<Trace>,
     /// Groups of cells.
@@ -129,10 +179,21 @@ impl Outcome {
         (self.reached - self.from).max(0.0)
     }
 
+    /// Times, ms, and cells of all spikes that were kept, in the order of time, those of one time by cell.
+    pub fn spikes_in_order(&self) -> Vec<(f64, usize)> {
+        let cells = self.spikes.iter().enumerate();
+        let mut all: Vec<(f64, usize)> = cells
+            .flat_map(|(cell, spikes)| spikes.times.iter().map(move |time| (*time, cell)))
+            .collect();
+        in_order(&mut all);
+        all
+    }
+
     /// The mean rate of a group of cells over what was recorded, Hz.
     pub fn mean_rate_hz(&self, group: &Group) -> f64 {
-        let spikes = self.spikes.get(group.cells.clone()).unwrap_or_default();
-        let count: usize = spikes.iter().map(|cell| cell.times.len()).sum();
+        let spikes = self.statistics.spikes.get(group.cells.clone());
+        let spikes = spikes.unwrap_or_default().iter();
+        let count: usize = spikes.map(SpikeStatistics::count).sum();
         let time = self.recorded() * group.cells.len() as f64;
         if time > 0.0 {
             1000.0 * count as f64 / time
@@ -145,7 +206,7 @@ impl Outcome {
     /// themselves the two that are farthest apart along one way from where the currents enter. None where no two are: between
     /// two branches of a fork the times of a spike that ran into both say nothing of its speed.
     pub fn conduction_velocity(&self) -> Option<(f64, [usize; 2])> {
-        let at = |site: usize| self.spikes.get(site)?.times.first().copied();
+        let at = |site: usize| Some(self.statistics.spikes.get(site)?.ends()?[0]);
         let spikes = |site: &usize| self.distances[*site].spikes && at(*site).is_some();
         let sites: Vec<usize> = (0..self.distances.len()).filter(spikes).collect();
         let mut farthest: Option<(f64, [usize; 2])> = None;
@@ -171,17 +232,9 @@ impl Outcome {
     /// The mean coefficient of variation of the intervals between spikes, over the cells with at least three spikes; 0
     /// is clockwork, 1 is Poisson.
     pub fn interval_variation(&self) -> Option<f64> {
-        let variations: Vec<f64> = self
-            .spikes
-            .iter()
-            .filter(|cell| cell.times.len() >= 3)
-            .map(|cell| {
-                let intervals: Vec<f64> = cell.times.windows(2).map(|w| w[1] - w[0]).collect();
-                let count = intervals.len() as f64;
-                let mean = intervals.iter().sum::<f64>() / count;
-                let variance = intervals.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / count;
-                variance.sqrt() / mean
-            })
+        let cells = self.statistics.spikes.iter();
+        let variations: Vec<f64> = cells
+            .filter_map(SpikeStatistics::interval_variation)
             .collect();
         let count = variations.len() as f64;
         (!variations.is_empty()).then(|| variations.iter().sum::<f64>() / count)

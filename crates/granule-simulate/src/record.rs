@@ -4,13 +4,16 @@ use burn::tensor::Tensor;
 use granule_io::budget;
 
 use super::config::RecordConfig;
-use super::outcome::Trace;
+use super::outcome::{Trace, TraceStatistics};
 use super::subject::Firing;
 use granule_dynamics::unit::{SpikeDetector, Spikes};
 use granule_dynamics::{DynamicsError, Grid, QuantityKind, State, Variable, host};
 
 /// Recordings above this many numbers are refused before the run: 4 GiB.
 const MOST: usize = 1 << 29;
+
+/// Times, samples, and what is known of them.
+type Record = (Vec<f64>, Vec<Trace>, Vec<TraceStatistics>);
 
 /// Keeps chosen variables.
 pub(super) struct Recorder {
@@ -19,7 +22,10 @@ pub(super) struct Recorder {
     first: usize,
     /// Index and kept columns of each variable.
     chosen: Vec<(usize, usize)>,
+    /// Of a whole run.
+    samples: usize,
     traces: Vec<Trace>,
+    statistics: Vec<TraceStatistics>,
     times: Vec<f64>,
     waiting: Vec<Vec<Tensor<2>>>,
 }
@@ -71,34 +77,55 @@ impl Recorder {
         };
         let chosen: Vec<(usize, usize)> = chosen.into_iter().map(|i| (i, kept(i))).collect();
         let samples = (steps - first.min(steps)) / config.every + 2;
-        let columns = chosen.iter().map(|(_, width)| width).sum::<usize>();
-        let numbers = columns.saturating_mul(samples);
-        if numbers > MOST {
-            return Err(DynamicsError::config(
-                "record.every",
-                config.every,
-                format!(
-                    "at least {}, for less than 4 GiB; or name fewer record.variables or record.columns",
-                    config.every.saturating_mul(numbers.div_ceil(MOST))
-                ),
-            ));
-        }
-        budget::ask_for_numbers("the record", &[samples, columns + 1])?;
         let traces = chosen.iter().map(|(index, width)| Trace {
             name: shown[*index].name.clone(),
             unit: shown[*index].unit.into(),
             width: *width,
-            values: Vec::with_capacity(samples * width),
+            values: Vec::new(),
             labels: shown[*index].labels.iter().take(*width).cloned().collect(),
         });
         Ok(Self {
             every: config.every,
             first,
+            samples,
             traces: traces.collect(),
+            statistics: vec![TraceStatistics::default(); chosen.len()],
             waiting: vec![Vec::new(); chosen.len()],
             chosen,
-            times: Vec::with_capacity(samples),
+            times: Vec::new(),
         })
+    }
+
+    /// How many numbers a sample has.
+    pub(super) fn columns(&self) -> usize {
+        self.chosen.iter().map(|(_, width)| width).sum()
+    }
+
+    /// Makes room for all samples of a run that keeps them.
+    ///
+    /// # Errors
+    ///
+    /// [`DynamicsError::Config`] for more than 4 GiB, [`DynamicsError::Memory`].
+    pub(super) fn reserve(&mut self) -> Result<(), DynamicsError> {
+        let (samples, columns) = (self.samples, self.columns());
+        let numbers = columns.saturating_mul(samples);
+        if numbers > MOST {
+            return Err(DynamicsError::config(
+                "record.every",
+                self.every,
+                format!(
+                    "at least {}, for less than 4 GiB; or name fewer record.variables or record.columns; or let the record go to disk \
+                     while it runs (granule simulate --stream FOLDER)",
+                    self.every.saturating_mul(numbers.div_ceil(MOST))
+                ),
+            ));
+        }
+        budget::ask_for_numbers("the record", &[samples, columns + 1])?;
+        budget::reserve(&mut self.times, samples, "the record")?;
+        for trace in &mut self.traces {
+            budget::reserve(&mut trace.values, samples * trace.width, "the record")?;
+        }
+        Ok(())
     }
 
     /// Whether the sample after so many steps is kept.
@@ -127,12 +154,15 @@ impl Recorder {
         self.flush()?;
         self.times.extend(times);
         let count = times.len().max(1);
-        for (trace, values) in self.traces.iter_mut().zip(kept) {
+        let traces = self.traces.iter_mut().zip(&mut self.statistics);
+        for ((trace, statistics), values) in traces.zip(kept) {
             let columns = (values.len() / count).max(1);
             let rows = values.chunks_exact(columns);
+            let before = trace.values.len();
             trace
                 .values
                 .extend(rows.flat_map(|row| &row[..trace.width]));
+            statistics.add(&trace.values[before..]);
         }
         Ok(())
     }
@@ -167,18 +197,41 @@ impl Recorder {
     }
 
     fn flush(&mut self) -> Result<(), DynamicsError> {
-        for (trace, waiting) in self.traces.iter_mut().zip(&mut self.waiting) {
+        let traces = self.traces.iter_mut().zip(&mut self.statistics);
+        for ((trace, statistics), waiting) in traces.zip(&mut self.waiting) {
             let waiting = std::mem::take(waiting);
             if !waiting.is_empty() {
-                trace.values.extend(host(Tensor::stack::<3>(waiting, 0))?);
+                let values = host(Tensor::stack::<3>(waiting, 0))?;
+                statistics.add(&values);
+                trace.values.extend(values);
             }
         }
         Ok(())
     }
 
-    pub(super) fn finish(mut self) -> Result<(Vec<f64>, Vec<Trace>), DynamicsError> {
+    /// How many samples there are that were not [cleared](Self::clear).
+    pub(super) fn held(&self) -> usize {
+        self.times.len()
+    }
+
+    /// The times and the samples since the last [`clear`](Self::clear).
+    pub(super) fn since(&mut self) -> Result<(&[f64], &[Trace]), DynamicsError> {
         self.flush()?;
-        Ok((self.times, self.traces))
+        Ok((&self.times, &self.traces))
+    }
+
+    /// Forgets the samples.
+    pub(super) fn clear(&mut self) {
+        self.times.clear();
+        self.traces
+            .iter_mut()
+            .for_each(|trace| trace.values.clear());
+    }
+
+    /// What is held, and what is known of all samples.
+    pub(super) fn finish(mut self) -> Result<Record, DynamicsError> {
+        self.flush()?;
+        Ok((self.times, self.traces, self.statistics))
     }
 }
 
@@ -212,6 +265,36 @@ impl SpikeReader {
                 Ok(())
             }
             Self::Counts(counts) => counts.push(time, state),
+        }
+    }
+
+    /// How many cells are looked at; 0 before the first step.
+    pub(super) fn cells(&self) -> usize {
+        match self {
+            Self::Crossings(detector) => detector.cells(),
+            Self::Counts(counts) => counts.spikes.len(),
+        }
+    }
+
+    /// How many spikes are kept.
+    pub(super) fn held(&self) -> usize {
+        match self {
+            Self::Crossings(detector) => detector.held(),
+            Self::Counts(counts) => counts.spikes.iter().map(|cell| cell.times.len()).sum(),
+        }
+    }
+
+    /// Hands on the spikes so far, each with its cell, and forgets them; those of a cell come in the order of time.
+    pub(super) fn drain(&mut self, mut take: impl FnMut(usize, f64)) -> Result<(), DynamicsError> {
+        match self {
+            Self::Crossings(detector) => detector.drain(take),
+            Self::Counts(counts) => {
+                counts.flush()?;
+                for (cell, spikes) in counts.spikes.iter_mut().enumerate() {
+                    spikes.times.drain(..).for_each(|time| take(cell, time));
+                }
+                Ok(())
+            }
         }
     }
 

@@ -5,19 +5,21 @@ use burn::tensor::Tensor;
 use granule_io::budget;
 
 use super::config::ExperimentConfig;
-use super::outcome::{Group, Outcome, Trace};
+use super::outcome::{Group, Outcome, Statistics, Trace, TraceStatistics};
 use super::record::{Recorder, SpikeReader};
 use super::samples::ReadSamples;
 use super::snapshot::Snapshot;
 use super::stimulus::{Stimulus, StimulusConfig};
+use super::stream::{Stream, TakeBlock};
 use super::subject::unit::spread;
 use super::subject::{Body, Subject};
 use super::whole::Whole;
 use granule_dynamics::composite::MultiGranularityModel;
 use granule_dynamics::model::{Clock, Dynamics, Input};
-use granule_dynamics::unit::Spikes;
+use granule_dynamics::unit::SpikeStatistics;
 use granule_dynamics::{
-    DynamicsError, Grid, Place, QuantityKind, State, Stop, Variable, host, simulate_after,
+    CHECK_EVERY, DynamicsError, Grid, Place, QuantityKind, State, Stop, Variable, host,
+    simulate_after,
 };
 use granule_io::words::Number;
 use granule_io::words::short;
@@ -42,7 +44,7 @@ pub struct Experiment {
 }
 
 /// What a run has come to.
-pub(super) struct Ran {
+pub(super) struct Ran<'a> {
     /// The steps done, and the time.
     pub(super) reached: (usize, f64),
     pub(super) last: State,
@@ -51,6 +53,8 @@ pub(super) struct Ran {
     pub(super) readers: Vec<(usize, SpikeReader)>,
     /// The stimulus at the samples that are kept.
     pub(super) given: Vec<f64>,
+    /// Where the record goes while it is made.
+    pub(super) stream: Option<Stream<'a>>,
 }
 
 impl ExperimentConfig {
@@ -193,10 +197,10 @@ impl Dynamics for Watched<'_> {
 }
 
 /// Cells that would fire more often than once in a step do not, which shows in spikes less than a step apart.
-fn fires_in_every_step(spikes: &[Spikes], dt: f64, of: &str) -> Option<String> {
-    let pair_in_a_step = |cell: &Spikes| {
-        let close = |pair: &[f64]| pair[1] - pair[0] <= dt * (1.0 + 1e-9);
-        cell.times.windows(2).any(close)
+fn fires_in_every_step(spikes: &[SpikeStatistics], dt: f64, of: &str) -> Option<String> {
+    let pair_in_a_step = |cell: &SpikeStatistics| {
+        let shortest = cell.shortest_interval();
+        shortest.is_some_and(|shortest| shortest <= dt * (1.0 + 1e-9))
     };
     spikes.iter().position(pair_in_a_step).map(|cell| {
         format!(
@@ -333,7 +337,7 @@ impl Experiment {
         &self,
         progress: impl FnMut(usize, f64) -> ControlFlow<()>,
     ) -> Result<Outcome, DynamicsError> {
-        Ok(self.run_to(progress)?.0)
+        Ok(self.run_to(progress, None)?.0)
     }
 
     /// The same, with what the run is [continued from](Self::continue_from).
@@ -345,24 +349,40 @@ impl Experiment {
         &self,
         progress: impl FnMut(usize, f64) -> ControlFlow<()>,
     ) -> Result<(Outcome, Snapshot), DynamicsError> {
-        let (outcome, step, last) = self.run_to(progress)?;
+        let (outcome, step, last) = self.run_to(progress, None)?;
+        Ok((outcome, self.snapshot(step, &last)?))
+    }
+
+    /// The same, whose record is handed on while it runs and not kept: `take` hears of a few MiB at a time, and at the end of what is
+    /// left. The outcome has what is [known of it](Outcome::statistics).
+    ///
+    /// # Errors
+    ///
+    /// As for [`run`](Self::run).
+    pub fn run_into(
+        &self,
+        take: &mut TakeBlock<'_>,
+        progress: impl FnMut(usize, f64) -> ControlFlow<()>,
+    ) -> Result<(Outcome, Snapshot), DynamicsError> {
+        let (outcome, step, last) = self.run_to(progress, Some(Stream::new(take)))?;
         Ok((outcome, self.snapshot(step, &last)?))
     }
 
     /// What became of the run, the steps done, and the whole state after them.
-    fn run_to(
+    pub(super) fn run_to(
         &self,
         mut progress: impl FnMut(usize, f64) -> ControlFlow<()>,
+        stream: Option<Stream<'_>>,
     ) -> Result<(Outcome, usize, State), DynamicsError> {
         let subject = &self.subject;
         let steps = self.grid.steps();
-        let ran = match self.recorded() {
+        let mut ran = match self.recorded() {
             Ok(whole) => {
                 let variables = subject.body.dynamics().variables();
                 subject.initial.check(variables)?;
                 let (step, time) = (self.begins, self.begins());
                 subject.initial.check_finite(variables, time)?;
-                let mut ran = self.begin()?;
+                let mut ran = self.begin(stream)?;
                 if ran.recorder.takes(step) {
                     ran.recorder.push(time, &subject.initial)?;
                     let given = self.stimulus.iter();
@@ -373,28 +393,41 @@ impl Experiment {
                 }
                 ran
             }
-            Err(_) => self.step_by_step(&mut progress)?,
+            Err(_) => self.step_by_step(&mut progress, stream)?,
         };
+        // Nobody is left to end it.
+        let _ = ran.hand_on(self, true)?;
         let Ran {
             reached,
             last,
             recorder,
             readers,
             given,
+            stream,
         } = ran;
-        let (times, traces) = recorder.finish()?;
+        let (times, traces, statistics) = recorder.finish()?;
         let mut spikes = Vec::new();
         for (_, reader) in readers {
             spikes.extend(reader.finish()?);
         }
-        let from = self.config.record.from.max(self.begins());
+        let from = self.records_from();
         // A level may have been ahead of the whole when it was stopped.
         for cell in &mut spikes {
             let kept = from..=reached.1;
             cell.times.retain(|time| kept.contains(time));
         }
+        let fired = match stream {
+            None => spikes
+                .iter()
+                .map(|cell| SpikeStatistics::of(&cell.times))
+                .collect(),
+            Some(stream) => {
+                spikes.clear();
+                stream.spikes
+            }
+        };
         let mut warnings = Vec::new();
-        let mut rest = spikes.as_slice();
+        let mut rest = fired.as_slice();
         for ((name, cells), step) in subject.groups.iter().zip(&subject.fires_once) {
             let (own, others) = rest.split_at((*cells).min(rest.len()));
             rest = others;
@@ -406,7 +439,7 @@ impl Experiment {
         }
         let whole = last;
         let last = self.last(&whole)?;
-        warnings.extend(self.below_zero(traces.iter().chain(&last)));
+        warnings.extend(self.below_zero(&traces, &statistics, &last));
         let outcome = Outcome {
             warnings,
             from,
@@ -416,6 +449,10 @@ impl Experiment {
             traces,
             stimulus: self.channels(&given),
             spikes,
+            statistics: Statistics {
+                traces: statistics,
+                spikes: fired,
+            },
             last,
             groups: self.groups(),
             distances: subject.distances.clone(),
@@ -425,8 +462,13 @@ impl Experiment {
         Ok((outcome, reached.0, whole))
     }
 
+    /// From when on something is recorded, ms.
+    pub(super) fn records_from(&self) -> f64 {
+        self.config.record.from.max(self.begins())
+    }
+
     /// A run before its first step, whose readers of spikes know the initial state.
-    fn begin(&self) -> Result<Ran, DynamicsError> {
+    fn begin<'a>(&self, stream: Option<Stream<'a>>) -> Result<Ran<'a>, DynamicsError> {
         let subject = &self.subject;
         let variables = subject.body.dynamics().variables();
         let firing = subject.firing.iter();
@@ -438,22 +480,29 @@ impl Experiment {
             readers: &readers,
         };
         watched.begin(self.begins(), &subject.initial)?;
+        let record = &self.config.record;
+        let mut recorder = Recorder::new(record, variables, subject.shown, &self.grid)?;
+        if stream.is_none() {
+            recorder.reserve()?;
+        }
         Ok(Ran {
             reached: (self.begins, self.begins()),
             last: subject.initial.clone(),
-            recorder: Recorder::new(&self.config.record, variables, subject.shown, &self.grid)?,
+            recorder,
             readers: readers.into_inner(),
             given: Vec::new(),
+            stream,
         })
     }
 
     /// Takes one step after the other with the model's own operations.
-    fn step_by_step(
+    fn step_by_step<'a>(
         &self,
         progress: &mut dyn FnMut(usize, f64) -> ControlFlow<()>,
-    ) -> Result<Ran, DynamicsError> {
+        stream: Option<Stream<'a>>,
+    ) -> Result<Ran<'a>, DynamicsError> {
         let subject = &self.subject;
-        let mut ran = self.begin()?;
+        let mut ran = self.begin(stream)?;
         let readers = RefCell::new(std::mem::take(&mut ran.readers));
         let watched = Watched {
             body: &subject.body,
@@ -476,15 +525,23 @@ impl Experiment {
                     let given = self.stimulus.iter();
                     ran.given.extend(given.flat_map(|given| given.values(step)));
                 }
-                if let Err(error) = kept {
-                    failure = Some(error);
-                    return ControlFlow::Break(());
+                let kept = kept.and_then(|()| {
+                    if !step.is_multiple_of(CHECK_EVERY) && !ran.recorder.takes(step) {
+                        return Ok(ControlFlow::Continue(()));
+                    }
+                    std::mem::swap(&mut ran.readers, &mut readers.borrow_mut());
+                    let heard = ran.hand_on(self, false);
+                    std::mem::swap(&mut ran.readers, &mut readers.borrow_mut());
+                    heard
+                });
+                match kept {
+                    Err(error) => failure = Some(error),
+                    Ok(ControlFlow::Continue(())) if !self.stop.is_asked() => {
+                        return progress(step, time);
+                    }
+                    Ok(_) => {}
                 }
-                if self.stop.is_asked() {
-                    ControlFlow::Break(())
-                } else {
-                    progress(step, time)
-                }
+                ControlFlow::Break(())
             },
         );
         match ended {
@@ -499,13 +556,23 @@ impl Experiment {
     }
 
     /// A warning for each concentration that became negative, which no concentration is.
-    fn below_zero<'a>(&self, traces: impl Iterator<Item = &'a Trace> + Clone) -> Vec<String> {
+    fn below_zero(
+        &self,
+        traces: &[Trace],
+        known: &[TraceStatistics],
+        last: &[Trace],
+    ) -> Vec<String> {
         let variables = self.variables().iter();
         let pools = variables.filter(|variable| variable.kind == QuantityKind::Concentration);
         let lowest = pools.map(|pool| {
-            let own = traces.clone().filter(|trace| trace.name == pool.name);
+            let recorded = traces
+                .iter()
+                .zip(known)
+                .filter(|(trace, _)| trace.name == pool.name);
+            let recorded = recorded.map(|(_, known)| known.lowest);
+            let own = last.iter().filter(|trace| trace.name == pool.name);
             let values = own.flat_map(|trace| trace.values.iter().copied());
-            (&pool.name, values.fold(0.0, f64::min))
+            (&pool.name, recorded.chain(values).fold(0.0, f64::min))
         });
         let negative = lowest.filter(|(_, lowest)| *lowest < 0.0);
         let text = negative.map(|(name, lowest)| {
@@ -518,7 +585,7 @@ impl Experiment {
     }
 
     /// The stimulus, one trace for each input of the model.
-    fn channels(&self, given: &[f64]) -> Vec<Trace> {
+    pub(super) fn channels(&self, given: &[f64]) -> Vec<Trace> {
         let all = self.stimulus.as_ref().map_or(0, Stimulus::channels);
         let mut first = 0;
         let inputs = self.subject.inputs.iter().take(all);

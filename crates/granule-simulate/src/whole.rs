@@ -130,7 +130,7 @@ impl Whole {
     pub(super) fn run(
         &self,
         of: &Experiment,
-        ran: &mut Ran,
+        ran: &mut Ran<'_>,
         progress: &mut dyn FnMut(usize, f64) -> ControlFlow<()>,
     ) -> Result<(), DynamicsError> {
         let grid = &of.grid;
@@ -199,7 +199,7 @@ impl Whole {
                 std::mem::swap(&mut good, &mut begun);
             }
             self.keep(of, ran, first, done, seen)?;
-            if heard.is_some() {
+            if heard.is_some() || ran.hand_on(of, false)?.is_break() {
                 break;
             }
             together = match took {
@@ -216,7 +216,7 @@ impl Whole {
     fn keep(
         &self,
         of: &Experiment,
-        ran: &mut Ran,
+        ran: &mut Ran<'_>,
         first: usize,
         done: usize,
         mut seen: Vec<Seen>,

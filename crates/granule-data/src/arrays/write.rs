@@ -1,9 +1,14 @@
 //! Writing `.npz` archives, uncompressed, as NumPy's `savez` does.
 
 use std::borrow::Cow;
-use std::io::{self, Write};
+use std::fs::File;
+use std::io::{self, Seek, SeekFrom, Write};
+use std::path::Path;
 
 use flate2::Crc;
+
+/// Numbers that are made bytes of at once.
+const NUMBERS: usize = 8192;
 
 /// An array of numbers, or a text, for [`write_npz`].
 #[derive(Debug, Clone, PartialEq)]
@@ -58,8 +63,6 @@ impl<'a> NpzArray<'a> {
 
     /// The array as a file `.npy`, part by part.
     fn npy(&self, mut part: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
-        /// Numbers that are made bytes of at once.
-        const NUMBERS: usize = 8192;
         let filled = |count: usize| {
             if self.shape.iter().product::<usize>() == count {
                 return Ok(());
@@ -82,18 +85,7 @@ impl<'a> NpzArray<'a> {
             // NumPy has no texts of length 0, and fills up with zeros.
             Content::Text(text) => format!("<U{}", text.chars().count().max(1)),
         };
-        let lengths: String = self.shape.iter().map(|n| format!("{n},")).collect();
-        let header =
-            format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({lengths}), }}");
-        // Magic, version, length, header and a line feed fill a multiple of 64 bytes.
-        let padding = 63 - (10 + header.len()) % 64;
-        let length = u16::try_from(header.len() + padding + 1)
-            .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "too many dimensions"))?;
-        let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
-        bytes.extend(length.to_le_bytes());
-        bytes.extend(header.bytes());
-        bytes.extend(std::iter::repeat_n(b' ', padding));
-        bytes.push(b'\n');
+        let mut bytes = header(&descr, &self.shape)?;
         part(&bytes)?;
         match &self.content {
             Content::Numbers(values) => values.chunks(NUMBERS).try_for_each(|values| {
@@ -112,6 +104,93 @@ impl<'a> NpzArray<'a> {
                 part(&bytes.collect::<Vec<u8>>())
             }
         }
+    }
+}
+
+/// What a file `.npy` begins with; it fills a multiple of 64 bytes.
+fn header(descr: &str, shape: &[usize]) -> io::Result<Vec<u8>> {
+    let lengths: String = shape.iter().map(|n| format!("{n},")).collect();
+    let header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({lengths}), }}");
+    // Magic, version, length, header and a line feed.
+    let padding = 63 - (10 + header.len()) % 64;
+    let length = u16::try_from(header.len() + padding + 1)
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "too many dimensions"))?;
+    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+    bytes.extend(length.to_le_bytes());
+    bytes.extend(header.bytes());
+    bytes.extend(std::iter::repeat_n(b' ', padding));
+    bytes.push(b'\n');
+    Ok(bytes)
+}
+
+/// A file `.npy` of numbers in double precision that grows by rows. After each [`append`](Self::append) it is a whole array, which others
+/// can read while it grows.
+#[derive(Debug)]
+pub struct GrowingNpy {
+    file: File,
+    rows: usize,
+    /// The numbers of a row; none for an array of one dimension.
+    columns: Option<usize>,
+    bytes: Vec<u8>,
+}
+
+impl GrowingNpy {
+    /// An array without rows, of rows of `columns` numbers, or of single numbers.
+    ///
+    /// # Errors
+    /// What the system says: a file that is there is not written over.
+    pub fn create(path: &Path, columns: Option<usize>) -> io::Result<Self> {
+        let file = File::options().write(true).create_new(true).open(path)?;
+        let mut array = Self {
+            file,
+            rows: 0,
+            columns,
+            bytes: Vec::new(),
+        };
+        array.append(&[])?;
+        Ok(array)
+    }
+
+    /// Puts whole rows at the end.
+    ///
+    /// # Errors
+    /// What the system says, and [`io::ErrorKind::InvalidInput`] for numbers that fill no rows. The array is as it was.
+    pub fn append(&mut self, values: &[f64]) -> io::Result<()> {
+        let row = self.columns.unwrap_or(1).max(1);
+        if !values.len().is_multiple_of(row) {
+            let reason = format!("{} values in rows of {row}", values.len());
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
+        }
+        let rows = self.rows + values.len() / row;
+        let shape: Vec<usize> = std::iter::once(rows).chain(self.columns).collect();
+        // 128 bytes for every number of rows and columns: what follows does not move.
+        let header = header("<f8", &shape)?;
+        let end = header.len() as u64 + 8 * (self.rows * row) as u64;
+        self.file.seek(SeekFrom::Start(end))?;
+        for values in values.chunks(NUMBERS) {
+            self.bytes.clear();
+            self.bytes
+                .extend(values.iter().flat_map(|x| x.to_le_bytes()));
+            self.file.write_all(&self.bytes)?;
+        }
+        // The rows first: who reads in between sees those that are there.
+        self.file.seek(SeekFrom::Start(0))?;
+        self.file.write_all(&header)?;
+        self.rows = rows;
+        Ok(())
+    }
+
+    /// How many rows there are.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Waits until the system has it on its disk.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn finish(self) -> io::Result<()> {
+        self.file.sync_all()
     }
 }
 
@@ -232,6 +311,46 @@ mod tests {
             let values = Content::Numbers(values.collect::<Vec<f64>>().into());
             assert_eq!(values, array.content);
         }
+    }
+
+    #[test]
+    fn an_array_that_grows_is_whole_after_every_part() {
+        let dir = tempfile::tempdir().unwrap();
+        let read = |path: &Path| {
+            let mut content = std::fs::read(path).unwrap();
+            let header = Header::read(&mut content.as_slice(), path).unwrap();
+            assert_eq!(header.bytes, 128);
+            let values = content.split_off(128);
+            let values = values
+                .chunks_exact(8)
+                .map(|x| f64::from_le_bytes(x.try_into().unwrap()));
+            (header.shape, values.collect::<Vec<f64>>())
+        };
+        let path = dir.path().join("v.npy");
+        let mut array = GrowingNpy::create(&path, Some(2)).unwrap();
+        assert_eq!(read(&path), (vec![0, 2], vec![]));
+        let all: Vec<f64> = (0..30_000).map(f64::from).collect();
+        for (from, to) in [(0, 2), (2, 20_004), (20_004, 20_004), (20_004, 30_000)] {
+            array.append(&all[from..to]).unwrap();
+            assert_eq!(read(&path), (vec![to as u64 / 2, 2], all[..to].to_vec()));
+        }
+        // What fills no rows leaves it as it was.
+        assert!(array.append(&[1.0]).is_err());
+        assert_eq!(read(&path).0, [15_000, 2]);
+        array.finish().unwrap();
+        let mut single = GrowingNpy::create(&dir.path().join("t.npy"), None).unwrap();
+        single.append(&[0.5; 3]).unwrap();
+        assert_eq!(read(&dir.path().join("t.npy")), (vec![3], vec![0.5; 3]));
+        // A file that is there stays.
+        let error = GrowingNpy::create(&path, None).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+        // The largest header.
+        assert_eq!(
+            super::header("<f8", &[usize::MAX, usize::MAX])
+                .unwrap()
+                .len(),
+            128
+        );
     }
 
     #[test]

@@ -91,5 +91,5 @@ pub use kind::CellKind;
 pub use observed::Observed;
 pub use parameters::{CellConstants, CellParameters, InitialState};
 pub(crate) use population::{Places, Region};
-pub use spikes::{SpikeDetector, Spikes, spikes};
+pub use spikes::{SpikeDetector, SpikeStatistics, Spikes, spikes};
 pub use surrogate::Surrogate;

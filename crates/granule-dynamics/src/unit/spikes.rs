@@ -13,24 +13,103 @@ pub struct Spikes {
     pub times: Vec<f64>,
 }
 
-impl Spikes {
+/// What is known of the spikes of one cell where their times are not kept: it takes no more memory for more of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct SpikeStatistics {
+    count: usize,
+    /// The times of the first spike and of the last one, ms.
+    ends: [f64; 2],
+    /// The last, the shortest and the longest interval between two spikes, ms.
+    intervals: [f64; 3],
+    /// The mean of the intervals, and the sum of their squared distances from it.
+    mean: f64,
+    squares: f64,
+}
+
+impl SpikeStatistics {
+    /// Those of spikes in the order of time.
+    pub fn of(times: &[f64]) -> Self {
+        let mut all = Self::default();
+        times.iter().for_each(|time| all.add(*time));
+        all
+    }
+
+    /// With the next spike, ms.
+    pub fn add(&mut self, time: f64) {
+        if self.count == 0 {
+            self.ends[0] = time;
+        } else {
+            let interval = time - self.ends[1];
+            let [_, shortest, longest] = self.intervals;
+            self.intervals = match self.count {
+                1 => [interval; 3],
+                _ => [interval, shortest.min(interval), longest.max(interval)],
+            };
+            // Welford (1962), for the sum of squares loses what matters in a long run.
+            let off = interval - self.mean;
+            self.mean += off / self.count as f64;
+            self.squares += off * (interval - self.mean);
+        }
+        self.ends[1] = time;
+        self.count += 1;
+    }
+
+    /// How many spikes there were.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// When the first one was and the last one, ms.
+    pub fn ends(&self) -> Option<[f64; 2]> {
+        (self.count > 0).then_some(self.ends)
+    }
+
+    /// The shortest interval between two of them, ms.
+    pub fn shortest_interval(&self) -> Option<f64> {
+        (self.count > 1).then_some(self.intervals[1])
+    }
+
+    /// The coefficient of variation of the intervals, of three spikes or more.
+    pub fn interval_variation(&self) -> Option<f64> {
+        let variance = self.squares / self.count.saturating_sub(1).max(1) as f64;
+        (self.count > 2).then(|| variance.sqrt() / self.mean)
+    }
+
     /// Whether the cell has stopped firing by the time `now`: it has been silent for more than twice its longest interval,
     /// the pause between two bursts included.
     pub fn fell_silent(&self, now: f64) -> bool {
-        let intervals = self.times.windows(2).map(|pair| pair[1] - pair[0]);
-        match (self.times.last(), intervals.reduce(f64::max)) {
-            (Some(last), Some(longest)) => now - last > 2.0 * longest,
-            _ => false,
-        }
+        self.count > 1 && now - self.ends[1] > 2.0 * self.intervals[2]
     }
 
     /// The rate at the time `now`, Hz: that of the last interval between two spikes; 0 with fewer than two, and for a
     /// cell that [fell silent](Self::fell_silent).
     pub fn rate_hz(&self, now: f64) -> f64 {
-        match self.times.as_slice() {
-            [.., before, last] if !self.fell_silent(now) => 1000.0 / (last - before),
-            _ => 0.0,
+        if self.count > 1 && !self.fell_silent(now) {
+            1000.0 / self.intervals[0]
+        } else {
+            0.0
         }
+    }
+
+    /// The mean rate over so many ms, in which all of the spikes were, Hz.
+    pub fn mean_rate_hz(&self, time: f64) -> f64 {
+        if time > 0.0 {
+            1000.0 * self.count as f64 / time
+        } else {
+            0.0
+        }
+    }
+}
+
+impl Spikes {
+    /// As [`SpikeStatistics::fell_silent`].
+    pub fn fell_silent(&self, now: f64) -> bool {
+        SpikeStatistics::of(&self.times).fell_silent(now)
+    }
+
+    /// As [`SpikeStatistics::rate_hz`].
+    pub fn rate_hz(&self, now: f64) -> f64 {
+        SpikeStatistics::of(&self.times).rate_hz(now)
     }
 
     /// The mean rate: the number of spikes from `from` to `to`, both included, over the time between them, Hz.
@@ -154,6 +233,36 @@ impl SpikeDetector {
         }
     }
 
+    /// Hands on the spikes so far, each with its cell, and forgets them; those of a cell come in the order of time.
+    ///
+    /// # Errors
+    ///
+    /// [`DynamicsError::Device`] when samples could not be read.
+    pub fn drain(&mut self, mut take: impl FnMut(usize, f64)) -> Result<(), DynamicsError> {
+        self.flush();
+        if let Some(error) = &self.error {
+            return Err(DynamicsError::device(error));
+        }
+        for (cell, spikes) in self.crossings.spikes.iter_mut().enumerate() {
+            spikes.times.drain(..).for_each(|time| take(cell, time));
+        }
+        Ok(())
+    }
+
+    /// How many spikes were found that were not handed on.
+    pub fn held(&self) -> usize {
+        self.crossings
+            .spikes
+            .iter()
+            .map(|cell| cell.times.len())
+            .sum()
+    }
+
+    /// How many cells are looked at; 0 before the first sample.
+    pub fn cells(&self) -> usize {
+        self.crossings.spikes.len()
+    }
+
     fn flush(&mut self) {
         let waiting = std::mem::take(&mut self.waiting);
         let times = std::mem::take(&mut self.times);
@@ -244,6 +353,55 @@ mod tests {
         let recorded = spikes(&times, traces, 0.3).unwrap();
         assert_eq!(detector.finish().unwrap(), recorded);
         assert!(recorded.iter().all(|cell| cell.times.len() == 5));
+    }
+
+    #[test]
+    fn what_is_handed_on_early_is_what_the_end_has() {
+        let (times, traces) = waves();
+        let mut detector = SpikeDetector::new(0.3);
+        let mut drained = vec![Spikes::default(); 3];
+        let mut statistics = vec![SpikeStatistics::default(); 3];
+        for (i, time) in times.iter().enumerate() {
+            detector.push(*time, &traces.clone().narrow(0, i, 1).reshape([3, 1]));
+            if i % 37 == 0 || i + 1 == times.len() {
+                let take = |cell: usize, time| {
+                    drained[cell].times.push(time);
+                    statistics[cell].add(time);
+                };
+                detector.drain(take).unwrap();
+            }
+        }
+        let whole = spikes(&times, traces, 0.3).unwrap();
+        assert_eq!(drained, whole);
+        assert_eq!(detector.finish().unwrap(), vec![Spikes::default(); 3]);
+        let expected: Vec<_> = whole
+            .iter()
+            .map(|x| SpikeStatistics::of(&x.times))
+            .collect();
+        assert_eq!(statistics, expected);
+    }
+
+    #[test]
+    fn statistics_are_those_of_the_times() {
+        let all = SpikeStatistics::of(&[10.0, 20.0, 40.0, 70.0]);
+        assert_eq!((all.count(), all.ends()), (4, Some([10.0, 70.0])));
+        assert_eq!(all.shortest_interval(), Some(10.0));
+        // Intervals of 10, 20 and 30 ms: mean 20, variance 200/3.
+        assert_close(
+            all.interval_variation().unwrap(),
+            (200.0_f64 / 3.0).sqrt() / 20.0,
+            1e-15,
+        );
+        assert_close(all.mean_rate_hz(80.0), 50.0, 1e-15);
+        assert_close(all.rate_hz(100.0), 1000.0 / 30.0, 1e-15);
+        let two = SpikeStatistics::of(&[1.0, 3.0]);
+        assert_eq!(
+            (two.interval_variation(), two.shortest_interval()),
+            (None, Some(2.0))
+        );
+        let none = SpikeStatistics::default();
+        assert_eq!((none.ends(), none.shortest_interval()), (None, None));
+        assert_eq!((none.mean_rate_hz(1.0), none.mean_rate_hz(0.0)), (0.0, 0.0));
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod cells;
 mod later;
 mod networks;
 mod rallpack;
+mod stream;
 mod whole;
 
 fn from_toml(text: &str) -> Outcome {

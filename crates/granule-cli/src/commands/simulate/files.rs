@@ -105,16 +105,6 @@ fn begins_as_spikes(path: &Path) -> io::Result<bool> {
     }
 }
 
-/// Times and cells of all spikes, in the order of time.
-fn spikes(outcome: &Outcome) -> Vec<(f64, usize)> {
-    let cells = outcome.spikes.iter().enumerate();
-    let mut all: Vec<(f64, usize)> = cells
-        .flat_map(|(cell, spikes)| spikes.times.iter().map(move |time| (*time, cell)))
-        .collect();
-    all.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-    all
-}
-
 /// `time`, every variable as `[time, cells]`, the stimulus likewise, the spikes as two lists, times and their cells, the names
 /// of the sites of a cell, one a line, and what the run is made again from: version, seed, configuration and precision.
 fn npz(
@@ -136,7 +126,7 @@ fn npz(
         arrays.push(NpzArray::new(&name, shape, &trace.values));
     }
     if !outcome.spikes.is_empty() {
-        let all = spikes(outcome);
+        let all = outcome.spikes_in_order();
         let times: Vec<f64> = all.iter().map(|(time, _)| *time).collect();
         let cells: Vec<f64> = all.iter().map(|(_, cell)| *cell as f64).collect();
         arrays.push(NpzArray::new("spike_times", vec![all.len()], times));
@@ -168,7 +158,7 @@ fn spikes_csv(file: &mut File, outcome: &Outcome) -> io::Result<()> {
     let mut file = BufWriter::new(file);
     writeln!(file, "{SPIKES_HEADER}")?;
     let sites = outcome.last.first().map_or(&[][..], |trace| &trace.labels);
-    for (time, cell) in spikes(outcome) {
+    for (time, cell) in outcome.spikes_in_order() {
         let group = outcome
             .groups
             .iter()

@@ -3,6 +3,7 @@
 mod files;
 pub mod replay;
 mod result;
+mod stream;
 
 use std::io::{BufWriter, Write};
 use std::ops::ControlFlow;
@@ -114,6 +115,11 @@ fn simulate(
     if let Some(saved) = &saved {
         saved.check_unread()?;
     }
+    let mut stream = args
+        .stream
+        .as_deref()
+        .map(stream::Stream::new)
+        .transpose()?;
     let stop = experiment.stop();
     interrupt.also(stop.flag())?;
     let mut progress = RunProgress::new(
@@ -127,12 +133,9 @@ fn simulate(
         progress.step(step);
         ControlFlow::Continue(())
     };
-    let outcome = match &saved {
-        None => experiment.run(watch).map(|outcome| (outcome, None)),
-        Some(_) => {
-            let ended = experiment.run_saving(watch);
-            ended.map(|(outcome, state)| (outcome, Some(state)))
-        }
+    let outcome = match &mut stream {
+        None => experiment.run_saving(watch),
+        Some(stream) => experiment.run_into(&mut |block| stream.take(block), watch),
     };
     progress.clear();
     verbose::phase("simulated");
@@ -164,7 +167,7 @@ fn simulate(
     };
     let table = out.map(|table| table.write(&outcome, config, made));
     let plot = plot.map(|plot| plot.write(&outcome.figure(config, &described.title)));
-    let state = saved.as_ref().zip(state).map(|(file, state)| {
+    let state = saved.as_ref().map(|file| {
         file.write(|file| {
             let mut file = BufWriter::new(file);
             serde_json::to_writer(&mut file, &state)?;
@@ -172,18 +175,19 @@ fn simulate(
         })?;
         Ok(vec![file.path().to_path_buf()])
     });
-    for part in [table, plot, state].into_iter().flatten() {
-        match part {
-            Ok(files) => written.extend(files),
-            Err(error) => failed = failed.or(Some(error)),
-        }
-    }
     let result = result::Result {
         config,
         outcome: &outcome,
         device: device.spec().to_string(),
         made,
     };
+    let stream = stream.map(|stream| stream.finish(&result));
+    for part in [table, stream, plot, state].into_iter().flatten() {
+        match part {
+            Ok(files) => written.extend(files),
+            Err(error) => failed = failed.or(Some(error)),
+        }
+    }
     if args.json {
         result.print_json()?
     } else {

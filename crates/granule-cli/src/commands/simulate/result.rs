@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use granule::io::words::denoised;
-use granule::simulate::{ExperimentConfig, Group, Outcome, Trace};
+use granule::simulate::{ExperimentConfig, Group, Outcome};
 use serde::{Serialize, Serializer};
 
 use super::super::result::fact;
@@ -42,7 +42,7 @@ struct End<'a> {
 }
 
 #[derive(Serialize)]
-struct OfCells<'a> {
+pub struct OfCells<'a> {
     cells: Cells<'a>,
     #[serde(flatten)]
     end: End<'a>,
@@ -54,7 +54,8 @@ struct Cells<'a>(&'a Outcome);
 impl Serialize for Cells<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
         let Self(outcome) = self;
-        serializer.collect_seq(outcome.spikes.iter().enumerate().map(|(cell, spikes)| {
+        let cells = outcome.statistics.spikes.iter().enumerate();
+        serializer.collect_seq(cells.map(|(cell, spikes)| {
             let last = outcome.last.iter();
             Cell {
                 distance_um: outcome
@@ -65,10 +66,10 @@ impl Serialize for Cells<'_> {
                 final_state: last
                     .map(|trace| (trace.name.as_str(), trace.values.get(cell).copied()))
                     .collect(),
-                mean_rate_hz: spikes.mean_rate_hz(outcome.from, outcome.reached),
+                mean_rate_hz: spikes.mean_rate_hz(outcome.recorded()),
                 rate_hz: spikes.rate_hz(outcome.reached),
                 site: site(outcome, cell),
-                spike_times_ms: &spikes.times,
+                spike_times_ms: outcome.spikes.get(cell).map(|own| own.times.as_slice()),
             }
         }))
     }
@@ -83,7 +84,9 @@ struct Cell<'a> {
     rate_hz: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     site: Option<&'a str>,
-    spike_times_ms: &'a [f64],
+    /// Where they were kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    spike_times_ms: Option<&'a [f64]>,
 }
 
 /// What a cell's place is called, where the cells are places on one.
@@ -94,7 +97,7 @@ fn site(outcome: &Outcome, cell: usize) -> Option<&str> {
 
 /// Of every model but single cells.
 #[derive(Serialize)]
-struct Whole<'a> {
+pub struct Whole<'a> {
     final_state: BTreeMap<&'a str, &'a [f64]>,
     #[serde(skip_serializing_if = "Option::is_none")]
     interval_variation: Option<Option<f64>>,
@@ -107,12 +110,25 @@ struct Whole<'a> {
     end: End<'a>,
 }
 
+/// A result as JSON.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub enum Json<'a> {
+    OfCells(OfCells<'a>),
+    Whole(Whole<'a>),
+}
+
 /// Cells that are listed one by one.
 const LISTED: usize = 30;
 
 impl Result<'_> {
     /// The result as one line of JSON.
     pub fn print_json(&self) -> anyhow::Result<()> {
+        self.as_json(|json| output::json(&json))
+    }
+
+    /// Hands on the result as it is printed.
+    pub fn as_json<T>(&self, take: impl FnOnce(Json<'_>) -> T) -> T {
         let end = End {
             config: self.config,
             device: &self.device,
@@ -126,9 +142,9 @@ impl Result<'_> {
         };
         if self.config.unit.is_some() {
             let cells = Cells(self.outcome);
-            output::json(&OfCells { cells, end })
+            take(Json::OfCells(OfCells { cells, end }))
         } else {
-            output::json(&self.whole(end))
+            take(Json::Whole(self.whole(end)))
         }
     }
 
@@ -149,18 +165,19 @@ impl Result<'_> {
         let spikes = groups
             .iter()
             .map(|group| (group.name.as_str(), times(group)));
+        let are_kept = outcome.spikes.len() == outcome.statistics.spikes.len();
         let last = outcome.last.iter();
-        let means = outcome.traces.iter();
+        let means = outcome.traces.iter().zip(&outcome.statistics.traces);
         Whole {
             final_state: last
                 .map(|trace| (trace.name.as_str(), trace.values.as_slice()))
                 .collect(),
             interval_variation: (!groups.is_empty()).then(|| outcome.interval_variation()),
             mean: means
-                .map(|trace| (trace.name.as_str(), mean(trace)))
+                .map(|(trace, known)| (trace.name.as_str(), known.mean()))
                 .collect(),
             mean_rate_hz: (!groups.is_empty()).then(|| rates.collect()),
-            spike_times_ms: (!groups.is_empty()).then(|| spikes.collect()),
+            spike_times_ms: (!groups.is_empty() && are_kept).then(|| spikes.collect()),
             end,
         }
     }
@@ -182,10 +199,10 @@ impl Result<'_> {
                     &format!("{variation:.2} of the intervals between spikes"),
                 )?;
             }
-            for trace in &outcome.traces {
+            for (trace, known) in outcome.traces.iter().zip(&outcome.statistics.traces) {
                 fact(
                     "mean",
-                    &format!("{} {}", trace.name, value(mean(trace), &trace.unit)),
+                    &format!("{} {}", trace.name, value(known.mean(), &trace.unit)),
                 )?;
             }
         }
@@ -223,7 +240,7 @@ impl Result<'_> {
     }
 
     fn show_cells(&self) -> anyhow::Result<()> {
-        let spikes = &self.outcome.spikes;
+        let spikes = &self.outcome.statistics.spikes;
         let currents = self.config.unit.as_ref().map(|unit| unit.current());
         let currents = currents.map_or(&[][..], |current| current.as_slice());
         for (index, cell) in spikes.iter().take(LISTED).enumerate() {
@@ -240,18 +257,18 @@ impl Result<'_> {
                 _ if spikes.len() > 1 => format!("{index}: "),
                 _ => String::new(),
             };
-            let count = output::counted(cell.times.len(), "spike");
+            let count = output::counted(cell.count(), "spike");
             let reached = self.outcome.reached;
-            let mean = cell.mean_rate_hz(self.outcome.from, reached);
-            let text = match cell.times.as_slice() {
-                [] => "no spike".into(),
-                [at] => format!("1 spike, at {at:.4} ms"),
-                [first, .., last] if cell.fell_silent(reached) => {
+            let mean = cell.mean_rate_hz(self.outcome.recorded());
+            let text = match cell.ends() {
+                None => "no spike".into(),
+                Some([at, _]) if cell.count() == 1 => format!("1 spike, at {at:.4} ms"),
+                Some([first, last]) if cell.fell_silent(reached) => {
                     format!(
                         "{count}, from {first:.4} to {last:.4} ms, then silent: 0 Hz at the end, {mean:.2} Hz in the mean"
                     )
                 }
-                [first, .., last] => format!(
+                Some([first, last]) => format!(
                     "{count}, from {first:.4} to {last:.4} ms, {:.2} Hz at the end, {mean:.2} Hz in the mean",
                     cell.rate_hz(reached)
                 ),
@@ -272,7 +289,7 @@ impl Result<'_> {
                 &format!("{velocity:.3} m/s, the first spike from {from} to {to}"),
             )?;
         }
-        if let ([cell], 1) = (spikes.as_slice(), spikes.len())
+        if let [cell] = self.outcome.spikes.as_slice()
             && cell.times.len() > 1
         {
             let times = cell.times.iter().take(12).map(|t| format!("{t:.4}"));
@@ -282,10 +299,6 @@ impl Result<'_> {
         }
         Ok(())
     }
-}
-
-fn mean(trace: &Trace) -> f64 {
-    trace.values.iter().sum::<f64>() / trace.values.len().max(1) as f64
 }
 
 fn value(value: f64, unit: &str) -> String {

@@ -60,7 +60,7 @@ fn one_pair_and_one_reward_have_their_closed_form() {
     for (name, place) in f64_places() {
         // 100 ms after the pair, up to 400 ms after that.
         let text = pair("", &pulses(&[120.0], 1));
-        let exact = jump * (-0.1_f64).exp() * (1.0 - (-400.0 * kappa).exp()) / kappa;
+        let exact = jump * (-0.1_f64).exp() * (1.0 - f64::exp(-400.0 * kappa)) / kappa;
         let found = change(&text, 520.0 + 0.5, &place);
         assert!(
             (found[0] - exact).abs() < 1e-14 + 1e-9 * exact,
