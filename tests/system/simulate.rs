@@ -1142,3 +1142,92 @@ fn a_record_goes_to_a_folder_while_it_is_made() {
     let error = refused(at, &long, 2);
     assert!(error.contains("--stream FOLDER"), "{error}");
 }
+
+#[test]
+fn edges_of_a_sonata_file_are_a_projection() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path();
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../granule-data/tests/fixtures");
+    for name in ["edges.h5", "edge_types.csv"] {
+        std::fs::copy(fixtures.join(name), at.join(name)).unwrap();
+    }
+    let circuit = |projection: &str| {
+        format!(
+            r#"
+            duration = 30.0
+            dt = 0.2
+            [[population]]
+            name = "e"
+            size = 4
+            cell = "spikes"
+            train = {{ times = [1.0, 5.0, 9.0, 13.0], cells = [0, 1, 2, 3] }}
+            [[population]]
+            name = "i"
+            size = 3
+            cell = "lif"
+            [[projection]]
+            from = "e"
+            to = "i"
+            {projection}
+            "#
+        )
+    };
+    let run = |name: &str, projection: &str| {
+        std::fs::write(at.join(name), circuit(projection)).unwrap();
+        simulate(at, &[name, "--json"])
+    };
+    let told = run(
+        "sonata.toml",
+        r#"sonata = { edges = "edges.h5", types = "edge_types.csv", population = "e_to_i" }"#,
+    );
+    let listed = run(
+        "list.toml",
+        "rule = { kind = \"list\", pre = [0, 1, 2, 2, 3], post = [1, 0, 0, 2, 1] }\n\
+         weight = [0.25, 1.0, 3.0, 3.0, 4.5]\ndelay = [2.0, 2.0, 0.8, 0.8, 2.0]",
+    );
+    assert_eq!(told, listed);
+    // What the projection says itself counts, and cells are counted from the first node.
+    let own = run(
+        "own.toml",
+        r#"sonata = { edges = "edges.h5", types = "edge_types.csv", population = "e_to_i", targets = [1, 3] }
+           weight = 2.0"#,
+    );
+    let projection = &own["config"]["circuit"]["projection"][0];
+    assert_eq!(numbers(&projection["rule"]["post"]), [0.0, 1.0, 0.0]);
+    assert_eq!(projection["weight"], 2.0);
+
+    for (projection, code, parts) in [
+        (
+            r#"sonata = { edges = "absent.h5" }"#,
+            2,
+            &["circuit.projection.0.sonata", "absent.h5"][..],
+        ),
+        (
+            r#"sonata = { edges = "edges.h5" }"#,
+            2,
+            &["edges.h5", "e_to_i, x_to_e"],
+        ),
+        (
+            r#"sonata = { edge = "edges.h5" }"#,
+            2,
+            &["circuit.projection.0.sonata", "edge"],
+        ),
+        (
+            "sonata = { edges = \"edges.h5\", population = \"e_to_i\" }\nrule = { kind = \"all-to-all\" }",
+            2,
+            &["has a rule as well"],
+        ),
+        // Nodes that are no cells.
+        (
+            r#"sonata = { edges = "edges.h5", types = "edge_types.csv", population = "x_to_e" }"#,
+            2,
+            &["rule.pre", "10", "edges.h5"],
+        ),
+    ] {
+        std::fs::write(at.join("wrong.toml"), circuit(projection)).unwrap();
+        let error = refused(at, &["simulate", "wrong.toml"], code);
+        for part in parts {
+            assert!(error.contains(part), "{projection}: {error}");
+        }
+    }
+}

@@ -44,6 +44,10 @@ pub mod registry;
 mod shared;
 mod spec;
 mod split;
+pub mod sonata {
+    //! Edges of circuits in SONATA files.
+    pub use crate::decoding::store::sonata::{EdgeRequest, Edges, read_edges};
+}
 pub mod synthetic;
 pub mod task;
 mod text;

@@ -29,6 +29,8 @@ mod parquet;
 mod patch_clamp;
 #[path = "data/real.rs"]
 mod real;
+#[path = "data/sonata.rs"]
+mod sonata;
 #[path = "data/split.rs"]
 mod split;
 #[path = "data/support.rs"]

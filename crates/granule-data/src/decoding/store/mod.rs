@@ -21,6 +21,7 @@ mod numbers;
 mod numpy;
 mod nwb;
 mod phy;
+pub(crate) mod sonata;
 mod spikes;
 pub(crate) mod sweeps;
 mod table;
