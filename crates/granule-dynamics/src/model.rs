@@ -86,6 +86,17 @@ pub trait Field {
         None
     }
 
+    /// The currents through the membranes of cells that can be told of a state beside its variables: each with its name, unit and width. As a
+    /// voltage clamp shows them, what leaves a cell is positive.
+    fn currents(&self) -> &[Variable] {
+        &[]
+    }
+
+    /// All of them in a state, each `[batch, width]`.
+    fn currents_of(&self, _state: &State) -> Vec<Tensor<2>> {
+        Vec::new()
+    }
+
     /// What happens at the end of a step outside the differential equation, such as a spike's reset.
     fn after_step(&self, _time: f64, _before: &State, after: State) -> State {
         after
@@ -154,6 +165,8 @@ boxed! {
         input: &dyn Input
     ) -> Result<Option<(Tensor<3>, State)>, DynamicsError>;
     diffusion(time: f64, state: &State) -> Option<State>;
+    currents() -> &[Variable];
+    currents_of(state: &State) -> Vec<Tensor<2>>;
     after_step(time: f64, before: &State, after: State) -> State;
     observe(state: &State) -> Tensor<2>;
     observed() -> Variable;
@@ -305,6 +318,17 @@ pub trait Dynamics {
         state[0].clone()
     }
 
+    /// The currents through the membranes of cells that can be told of a state beside its variables: each with its name, unit and width. As a
+    /// voltage clamp shows them, what leaves a cell is positive.
+    fn currents(&self) -> &[Variable] {
+        &[]
+    }
+
+    /// All of them in a state, each `[batch, width]`.
+    fn currents_of(&self, _state: &State) -> Vec<Tensor<2>> {
+        Vec::new()
+    }
+
     /// How far each cell has come from its last spike to its next, 1 where it fires, `[batch, cells]`; `None` where a model cannot
     /// say. Added to the number of spikes it is continuous in every parameter, with its own derivative.
     fn progress(&self, _state: &State) -> Option<Tensor<2>> {
@@ -337,6 +361,8 @@ boxed! {
         input: &dyn Input
     ) -> Result<Option<(Tensor<3>, State)>, DynamicsError>;
     observe(state: &State) -> Tensor<2>;
+    currents() -> &[Variable];
+    currents_of(state: &State) -> Vec<Tensor<2>>;
     progress(state: &State) -> Option<Tensor<2>>;
     jump(state: &State, by: Tensor<2>) -> State;
     counts_over() -> Option<usize>;

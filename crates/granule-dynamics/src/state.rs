@@ -113,6 +113,15 @@ impl Variable {
         Self { labels, ..self }
     }
 
+    /// The same variable as one of a part of a model, as `part.variable`.
+    #[must_use]
+    pub fn of(&self, part: &str) -> Self {
+        Self {
+            name: format!("{part}.{}", self.name),
+            ..self.clone()
+        }
+    }
+
     /// The same variable as what it is.
     pub fn of_kind(self, kind: QuantityKind) -> Self {
         Self { kind, ..self }

@@ -124,7 +124,9 @@ pub struct RecordConfig {
     /// The time from which on anything is recorded, spikes included, ms. Default 0.
     #[cfg_attr(feature = "schema", schemars(transform = granule_dynamics::setting::Range::NonNegative))]
     pub from: f64,
-    /// The variables, by name; empty: all of the model. Default empty.
+    /// The variables, by name; empty: all of the model. Default empty. Currents come by name alone: of a conductance-based cell
+    /// `I_na`, of each of its channels, and `I_l`, in a circuit `population.I_na`, of its synapses with a time course
+    /// `population.I_` with the projection or where it comes from, and `population.I_gap`; what leaves a cell is positive.
     pub variables: Vec<String>,
     /// At most so many cells, units or nodes of each variable, the first ones; 0: all. Default 0.
     pub columns: usize,

@@ -7,10 +7,36 @@ use super::config::RecordConfig;
 use super::outcome::{Trace, TraceStatistics};
 use super::subject::Firing;
 use granule_dynamics::unit::{SpikeDetector, Spikes};
-use granule_dynamics::{DynamicsError, Grid, QuantityKind, State, Variable, host};
+use granule_dynamics::{Dynamics, DynamicsError, Grid, QuantityKind, State, Variable, host};
 
 /// Recordings above this many numbers are refused before the run: 4 GiB.
 const MOST: usize = 1 << 29;
+
+/// A quantity that is recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kept {
+    /// A variable of the state.
+    Variable(usize),
+    /// One of [`Dynamics::currents`].
+    Current(usize),
+}
+
+/// Those of a state.
+pub(super) fn kept_of(
+    kept: impl Iterator<Item = Kept> + Clone,
+    dynamics: &dyn Dynamics,
+    state: &State,
+) -> Vec<Tensor<2>> {
+    let has_currents = kept.clone().any(|own| matches!(own, Kept::Current(_)));
+    let currents = has_currents
+        .then(|| dynamics.currents_of(state))
+        .unwrap_or_default();
+    let all = kept.map(|own| match own {
+        Kept::Variable(index) => state[index].clone(),
+        Kept::Current(index) => currents[index].clone(),
+    });
+    all.collect()
+}
 
 /// Times, samples, and what is known of them.
 type Record = (Vec<f64>, Vec<Trace>, Vec<TraceStatistics>);
@@ -20,8 +46,8 @@ pub(super) struct Recorder {
     every: usize,
     /// The steps before the first sample.
     first: usize,
-    /// Index and kept columns of each variable.
-    chosen: Vec<(usize, usize)>,
+    /// What is kept of each, and how many columns.
+    chosen: Vec<(Kept, usize)>,
     /// Of a whole run.
     samples: usize,
     traces: Vec<Trace>,
@@ -33,7 +59,7 @@ pub(super) struct Recorder {
 impl Recorder {
     pub(super) fn new(
         config: &RecordConfig,
-        variables: &[Variable],
+        dynamics: &dyn Dynamics,
         shown: usize,
         grid: &Grid,
     ) -> Result<Self, DynamicsError> {
@@ -46,17 +72,24 @@ impl Recorder {
         // A step that ends there within rounding counts.
         let early = |step: &usize| grid.time(*step) < config.from * (1.0 - 1e-12);
         let first = (0..=steps).take_while(early).count();
-        let shown = &variables[..shown];
+        let variables = dynamics.variables()[..shown].iter().enumerate();
+        let currents = dynamics.currents().iter().enumerate();
+        let all: Vec<(Kept, &Variable)> = variables
+            .map(|(index, own)| (Kept::Variable(index), own))
+            .chain(currents.map(|(index, own)| (Kept::Current(index), own)))
+            .collect();
         let chosen: Vec<usize> = if config.variables.is_empty() {
-            (0..shown.len())
-                .filter(|index| shown[*index].kind != QuantityKind::Elapsed)
+            (0..shown)
+                .filter(|index| all[*index].1.kind != QuantityKind::Elapsed)
                 .collect()
         } else {
-            let names: Vec<&str> = shown.iter().map(|v| v.name.as_str()).collect();
             let find = |name: &String| {
-                names.iter().position(|known| known == name).ok_or_else(|| {
-                    DynamicsError::config("record.variables", name, names.join(", "))
-                })
+                all.iter()
+                    .position(|(_, known)| known.name == *name)
+                    .ok_or_else(|| {
+                        let names: Vec<&str> = all.iter().map(|(_, v)| v.name.as_str()).collect();
+                        DynamicsError::config("record.variables", name, names.join(", "))
+                    })
             };
             config
                 .variables
@@ -67,22 +100,25 @@ impl Recorder {
         let repeated = chosen.iter().enumerate();
         let mut repeated = repeated.filter(|(place, index)| chosen[..*place].contains(index));
         if let Some((_, index)) = repeated.next() {
-            let found = format!("{} twice", shown[*index].name);
+            let found = format!("{} twice", all[*index].1.name);
             let allowed = "each variable once";
             return Err(DynamicsError::config("record.variables", found, allowed));
         }
         let kept = |index: usize| match config.columns {
-            0 => shown[index].width,
-            most => shown[index].width.min(most),
+            0 => all[index].1.width,
+            most => all[index].1.width.min(most),
         };
         let chosen: Vec<(usize, usize)> = chosen.into_iter().map(|i| (i, kept(i))).collect();
         let samples = (steps - first.min(steps)) / config.every + 2;
-        let traces = chosen.iter().map(|(index, width)| Trace {
-            name: shown[*index].name.clone(),
-            unit: shown[*index].unit.into(),
-            width: *width,
-            values: Vec::new(),
-            labels: shown[*index].labels.iter().take(*width).cloned().collect(),
+        let traces = chosen.iter().map(|(index, width)| {
+            let own = all[*index].1;
+            Trace {
+                name: own.name.clone(),
+                unit: own.unit.into(),
+                width: *width,
+                values: Vec::new(),
+                labels: own.labels.iter().take(*width).cloned().collect(),
+            }
         });
         Ok(Self {
             every: config.every,
@@ -91,7 +127,10 @@ impl Recorder {
             traces: traces.collect(),
             statistics: vec![TraceStatistics::default(); chosen.len()],
             waiting: vec![Vec::new(); chosen.len()],
-            chosen,
+            chosen: chosen
+                .into_iter()
+                .map(|(index, width)| (all[index].0, width))
+                .collect(),
             times: Vec::new(),
         })
     }
@@ -145,8 +184,8 @@ impl Recorder {
     }
 
     /// The variables of which something is kept.
-    pub(super) fn variables(&self) -> impl Iterator<Item = usize> + '_ {
-        self.chosen.iter().map(|(index, _)| *index)
+    pub(super) fn variables(&self) -> impl Iterator<Item = Kept> + Clone + '_ {
+        self.chosen.iter().map(|(own, _)| *own)
     }
 
     /// Samples that are on the host: of each [variable](Self::variables) all columns at all times, in a row.
@@ -172,22 +211,23 @@ impl Recorder {
         self.chosen.len()
     }
 
-    pub(super) fn push(&mut self, time: f64, state: &State) -> Result<(), DynamicsError> {
+    pub(super) fn push(
+        &mut self,
+        time: f64,
+        dynamics: &dyn Dynamics,
+        state: &State,
+    ) -> Result<(), DynamicsError> {
         self.times.push(time);
-        for ((index, width), waiting) in self.chosen.iter().zip(&mut self.waiting) {
-            let x = state[*index].clone();
+        let all = kept_of(self.variables(), dynamics, state);
+        // A sample of some columns may keep all of them.
+        let numbers = all.iter().map(|x| x.dims()[1]).sum();
+        for ((x, (_, width)), waiting) in all.into_iter().zip(&self.chosen).zip(&mut self.waiting) {
             waiting.push(if x.dims()[1] == *width {
                 x
             } else {
                 x.narrow(1, 0, *width)
             });
         }
-        // A sample of some columns may keep all of them.
-        let numbers = self
-            .chosen
-            .iter()
-            .map(|(index, _)| state[*index].dims()[1])
-            .sum();
         let enough = budget::waiting_samples(numbers);
         if self.waiting.first().is_some_and(|x| x.len() >= enough) {
             self.flush()

@@ -6,7 +6,7 @@ use granule_io::budget;
 
 use super::config::ExperimentConfig;
 use super::outcome::{Group, Outcome, Statistics, Trace, TraceStatistics};
-use super::record::{Recorder, SpikeReader};
+use super::record::{Kept, Recorder, SpikeReader};
 use super::samples::ReadSamples;
 use super::snapshot::Snapshot;
 use super::stimulus::{Stimulus, StimulusConfig};
@@ -37,7 +37,7 @@ pub struct Experiment {
     pub(super) begins: usize,
     pub(super) stop: Stop,
     /// The variables of which something is recorded.
-    kept: Vec<usize>,
+    kept: Vec<Kept>,
     /// Recorded at the first run.
     whole: OnceCell<Result<Whole, String>>,
     warnings: Vec<String>,
@@ -100,8 +100,8 @@ impl ExperimentConfig {
             Some(stimulus) => Some(stimulus.init(&subject.inputs, &grid, self.seed, place)?),
             None => None,
         };
-        let variables = subject.body.dynamics().variables();
-        let recorder = Recorder::new(&self.record, variables, subject.shown, &grid)?;
+        let dynamics = subject.body.dynamics();
+        let recorder = Recorder::new(&self.record, dynamics, subject.shown, &grid)?;
         self.check_figure(recorder.kept(), !subject.firing.is_empty())?;
         let mut warnings = self.too_long();
         warnings.extend(subject.doubts.iter().cloned());
@@ -265,6 +265,11 @@ impl Experiment {
         &self.subject.body.dynamics().variables()[..self.subject.shown]
     }
 
+    /// The currents that can be recorded beside them.
+    pub fn currents(&self) -> &[Variable] {
+        self.subject.body.dynamics().currents()
+    }
+
     /// Lets the run begin after so many of its steps, in the state that they lead to: each variable with all its columns.
     ///
     /// # Errors
@@ -384,7 +389,8 @@ impl Experiment {
                 subject.initial.check_finite(variables, time)?;
                 let mut ran = self.begin(stream)?;
                 if ran.recorder.takes(step) {
-                    ran.recorder.push(time, &subject.initial)?;
+                    ran.recorder
+                        .push(time, subject.body.dynamics(), &subject.initial)?;
                     let given = self.stimulus.iter();
                     ran.given.extend(given.flat_map(|given| given.values(step)));
                 }
@@ -470,7 +476,7 @@ impl Experiment {
     /// A run before its first step, whose readers of spikes know the initial state.
     fn begin<'a>(&self, stream: Option<Stream<'a>>) -> Result<Ran<'a>, DynamicsError> {
         let subject = &self.subject;
-        let variables = subject.body.dynamics().variables();
+        let dynamics = subject.body.dynamics();
         let firing = subject.firing.iter();
         let readers = firing.map(|(level, firing)| (*level, SpikeReader::new(firing)));
         let readers = RefCell::new(readers.collect());
@@ -481,7 +487,7 @@ impl Experiment {
         };
         watched.begin(self.begins(), &subject.initial)?;
         let record = &self.config.record;
-        let mut recorder = Recorder::new(record, variables, subject.shown, &self.grid)?;
+        let mut recorder = Recorder::new(record, dynamics, subject.shown, &self.grid)?;
         if stream.is_none() {
             recorder.reserve()?;
         }
@@ -521,7 +527,7 @@ impl Experiment {
                 ran.last = state.clone();
                 let mut kept = Ok(());
                 if ran.recorder.takes(step) {
-                    kept = ran.recorder.push(time, state);
+                    kept = ran.recorder.push(time, subject.body.dynamics(), state);
                     let given = self.stimulus.iter();
                     ran.given.extend(given.flat_map(|given| given.values(step)));
                 }

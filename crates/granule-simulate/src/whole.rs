@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use burn::tensor::Tensor;
 use granule_io::budget;
 
-use super::record::{Fired, SpikeReader};
+use super::record::{Fired, Kept, SpikeReader, kept_of};
 use super::run::{Driven, Experiment, Ran};
 use super::stimulus::Stimulus;
 use super::subject::{Body, Firing, Subject};
@@ -61,7 +61,7 @@ impl Whole {
         subject: &Subject,
         stimulus: Option<&Stimulus>,
         grid: &Grid,
-        kept: &[usize],
+        kept: &[Kept],
     ) -> Result<Self, String> {
         let clock = grid.clock(0);
         let input = stimulus.map(|stimulus| [1, stimulus.channels()]);
@@ -108,8 +108,8 @@ impl Whole {
                 Body::Levels(composite) => composite.step_watched(clock, state, input, &mut see)?,
             };
             watches.replace(found);
-            let kept = kept.iter().map(|variable| next[*variable].clone());
-            let seen = kept.chain(seen).collect();
+            let kept = kept_of(kept.iter().copied(), body.dynamics(), &next);
+            let seen = kept.into_iter().chain(seen).collect();
             Ok((next, seen))
         };
         let steps = WholeSteps::record(&subject.initial, input, clock, &subject.again, step)?;

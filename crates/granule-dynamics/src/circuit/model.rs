@@ -360,8 +360,26 @@ impl Model for Circuit {
 
     fn dynamics(&self) -> Result<CircuitDynamics, DynamicsError> {
         let neurons = self.neurons.iter().map(Model::dynamics);
+        let neurons = neurons.collect::<Result<Vec<_>, _>>()?;
+        let mut currents = Vec::new();
+        for (index, population) in self.plan.populations.iter().enumerate() {
+            let Kind::Unit(neuron, _) = population.kind else {
+                continue;
+            };
+            let unit = self.neurons[neuron].input()?.unit;
+            let own = neurons[neuron].currents().iter();
+            currents.extend(own.map(|current| current.of(&population.name)));
+            let variable = |name: String| Variable::new(name, unit, population.size);
+            let ports = population.ports.iter().map(|at| &self.plan.ports[*at]);
+            let opening = ports.filter(|port| !port.variables.is_empty());
+            currents.extend(opening.map(|port| variable(port.current.clone())));
+            if self.plan.gaps.iter().any(|gap| gap.to == index) {
+                currents.push(variable(format!("{}.I_gap", population.name)));
+            }
+        }
         Ok(CircuitDynamics {
-            neurons: neurons.collect::<Result<_, _>>()?,
+            neurons,
+            currents,
             rates: self.rates.iter().map(RateUnits::bind).collect(),
             matrices: self.matrices.iter().map(Weights::bind).collect(),
             plastic: self

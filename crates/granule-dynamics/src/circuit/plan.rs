@@ -55,6 +55,8 @@ pub(super) struct Port {
     pub(super) receptor: usize,
     /// Its variables in the state of the whole.
     pub(super) variables: Range<usize>,
+    /// What its current is called: after the projections that share it, or the populations that they come from.
+    pub(super) current: String,
 }
 
 /// The sparse matrix of a receptor: its rows are all cells that send, once for each delay.
@@ -370,6 +372,8 @@ impl Plan {
 
         let mut receptors: Vec<Described<'_>> = Vec::new();
         let mut ports: Vec<(usize, usize)> = Vec::new();
+        // What sends to each of them.
+        let mut sent: Vec<Vec<&str>> = Vec::new();
         // The pathways with a past of their own, each with its port, and those of gap junctions.
         let (mut alone, mut gaps) = (Vec::new(), Vec::new());
         let pathways = config.pathways()?;
@@ -409,8 +413,14 @@ impl Plan {
                 .position(|own| *own == port)
                 .unwrap_or_else(|| {
                     ports.push(port);
+                    sent.push(Vec::new());
                     ports.len() - 1
                 });
+            let name = projection.name.as_ref();
+            let name = name.unwrap_or(&config.populations[from].name);
+            if !sent[port].contains(&name.as_str()) {
+                sent[port].push(name);
+            }
             let own = projection.plasticity.is_some()
                 || projection.short_term.is_some()
                 || projection.is_direct();
@@ -434,7 +444,7 @@ impl Plan {
             populations[*to].ports.push(at);
         }
         let mut port_plans = Vec::new();
-        for (to, receptor) in &ports {
+        for (at, (to, receptor)) in ports.iter().enumerate() {
             let first = variables.len();
             let population = &populations[*to];
             let names = bound[*receptor]
@@ -454,6 +464,14 @@ impl Plan {
                 to: *to,
                 receptor: *receptor,
                 variables: first..variables.len(),
+                current: {
+                    let own = sent[at].join("+");
+                    let alike = |other: &&usize| sent[**other] == sent[at];
+                    match population.ports.iter().filter(alike).count() {
+                        1 => format!("{}.I_{own}", population.name),
+                        _ => format!("{}.I_{own}.{receptor}", population.name),
+                    }
+                },
             });
         }
 

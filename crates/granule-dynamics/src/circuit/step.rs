@@ -26,6 +26,7 @@ pub struct CircuitDynamics {
     pub(super) plastic: Vec<(PlasticConnection<Rules>, Option<Tensor<2>>)>,
     pub(super) facilitating: Vec<(ShortTermPlasticity, BoundWeights)>,
     pub(super) gaps: Vec<BoundJunctions>,
+    pub(super) currents: Vec<Variable>,
     pub(super) plan: Plan,
 }
 
@@ -276,6 +277,35 @@ impl Dynamics for CircuitDynamics {
 
     fn variables(&self) -> &[Variable] {
         &self.plan.variables
+    }
+
+    /// Of each population the currents of its neurons, of its synapses with a time course, kind by kind, and of its gap junctions.
+    fn currents(&self) -> &[Variable] {
+        &self.currents
+    }
+
+    fn currents_of(&self, state: &State) -> Vec<Tensor<2>> {
+        let plan = &self.plan;
+        let mut through_gaps = self.through_gaps(state);
+        let mut all = Vec::new();
+        for (index, population) in plan.populations.iter().enumerate() {
+            let Kind::Unit(neuron, _) = population.kind else {
+                continue;
+            };
+            let own = &state.tensors()[population.variables.clone()];
+            let neurons = self.neurons[neuron].as_ref();
+            let bare = own.iter().take(neurons.variables().len());
+            all.extend(neurons.currents_of(&State::new(bare.cloned().collect())));
+            for port in population.ports.iter().map(|at| &plan.ports[*at]) {
+                let receptor = &plan.receptors[port.receptor];
+                if let Some(kinetics) = &receptor.kinetics {
+                    let open = kinetics.open(&state.tensors()[port.variables.clone()]);
+                    all.push(receptor.effect.current(open, &own[0]).neg());
+                }
+            }
+            all.extend(through_gaps[index].take().map(Tensor::neg));
+        }
+        all
     }
 
     fn step(

@@ -215,12 +215,20 @@ impl Model for MultiGranularityModel {
                     plan: plan.clone(),
                 })
             });
+        let levels = levels.collect::<Result<Vec<BoundLevel>, DynamicsError>>()?;
+        let named = self.plan.names.iter().zip(&levels);
+        let currents = named.flat_map(|(name, level)| {
+            let own = level.dynamics.currents().iter();
+            own.map(move |current| current.of(name))
+        });
+        let currents = currents.collect();
         let couplers = self.couplers.iter().zip(&self.plan.couplers);
         Ok(Composite {
+            currents,
             dt: self.plan.dt,
             variables: self.plan.variables.clone(),
             shown: self.plan.shown,
-            levels: levels.collect::<Result<_, DynamicsError>>()?,
+            levels,
             couplers: couplers.map(|(coupler, plan)| coupler.bind(plan)).collect(),
             observed: self.plan.observed.clone(),
             inputs: self.plan.inputs,

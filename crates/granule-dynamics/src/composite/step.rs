@@ -31,6 +31,7 @@ pub struct Composite {
     pub(super) dt: f64,
     pub(super) variables: Vec<Variable>,
     pub(super) levels: Vec<BoundLevel>,
+    pub(super) currents: Vec<Variable>,
     pub(super) couplers: Vec<BoundCoupler>,
     pub(super) observed: Vec<Shown>,
     pub(super) shown: usize,
@@ -266,6 +267,18 @@ impl Dynamics for Composite {
         input: Option<&Tensor<2>>,
     ) -> Result<State, DynamicsError> {
         self.step_watched(at, state, input, &mut |_, _, _| Ok(()))
+    }
+
+    /// Those of the levels, as `level.current`.
+    fn currents(&self) -> &[Variable] {
+        &self.currents
+    }
+
+    fn currents_of(&self, state: &State) -> Vec<Tensor<2>> {
+        let levels = self.levels.iter().enumerate();
+        let all =
+            levels.flat_map(|(index, level)| level.dynamics.currents_of(&self.own(index, state)));
+        all.collect()
     }
 
     fn counts_over(&self) -> Option<usize> {

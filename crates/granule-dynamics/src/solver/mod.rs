@@ -145,6 +145,14 @@ impl<F: Field, S: Solver> Dynamics for Stepped<F, S> {
     fn observe(&self, state: &State) -> Tensor<2> {
         self.field.observe(state)
     }
+
+    fn currents(&self) -> &[Variable] {
+        self.field.currents()
+    }
+
+    fn currents_of(&self, state: &State) -> Vec<Tensor<2>> {
+        self.field.currents_of(state)
+    }
 }
 
 /// A solver behind a pointer is that solver.

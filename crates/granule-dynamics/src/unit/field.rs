@@ -102,6 +102,9 @@ fn nernst(factor: f64, outside: &Quantity, inside: &Tensor<2>) -> Tensor<2> {
     (&outside.ln() - inside).mul_scalar(factor)
 }
 
+/// What the current through g_L is called, after `I_`.
+const LEAK: &str = "l";
+
 /// What a group of variables is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Group {
@@ -128,6 +131,9 @@ pub struct CellField {
     kinds: Vec<Group>,
     table: BoundTable,
     minus_leak: Quantity,
+    /// g_L E_L/C
+    leak_drive: Quantity,
+    currents: Vec<Variable>,
     /// Where a fused step serves.
     fused: Option<ConductanceStep>,
 }
@@ -161,8 +167,15 @@ impl CellField {
             .zip(kinds)
             .filter(|(group, _)| !group.is_empty())
             .unzip();
+        let channels = table.channels.iter().map(|channel| channel.name.as_str());
+        let currents = channels
+            .chain([LEAK])
+            .map(|name| Variable::new(format!("I_{name}"), "µA/cm²", cells));
+        let currents = currents.collect();
         let table = table.bind(constant, current)?;
         Ok(Self {
+            currents,
+            leak_drive: table.leak.times(&constant("e_l")?),
             name,
             cells,
             variables,
@@ -399,6 +412,22 @@ impl Field for CellField {
         let slopes = others.map(|(Linear { decay, drive }, x)| drive - decay * x.clone());
         let slope = self.voltage_slope(state, input);
         State::new(std::iter::once(slope).chain(slopes).collect())
+    }
+
+    /// I_channel = g Π xᵖ (V − E) of each channel and I_l = g_L (V − E_L), µA/cm².
+    fn currents(&self) -> &[Variable] {
+        &self.currents
+    }
+
+    fn currents_of(&self, state: &State) -> Vec<Tensor<2>> {
+        let channels = self.table.channels.iter().zip(self.open(state));
+        let inward = channels.map(|(channel, open)| self.current(channel, open, state));
+        let leak = state[0].clone() * &self.minus_leak + &self.leak_drive;
+        let minus_capacitance = self.table.per_capacitance.reciprocal().negative();
+        inward
+            .chain([leak])
+            .map(|slope| slope * &minus_capacitance)
+            .collect()
     }
 
     fn groups(&self) -> &[Vec<usize>] {

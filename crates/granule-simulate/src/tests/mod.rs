@@ -7,6 +7,7 @@ use super::*;
 use crate::testing::{assert_close, f64_place};
 
 mod cells;
+mod currents;
 mod later;
 mod networks;
 mod rallpack;

@@ -43,6 +43,15 @@ impl Regions {
         self.cells.field_over(&self.columns(&self.cells.place()))
     }
 
+    /// The same of some of the compartments.
+    pub(super) fn field_at(&self, compartments: &[usize]) -> Result<CellField, DynamicsError> {
+        let regions = compartments
+            .iter()
+            .filter_map(|at| self.of_compartments.get(*at).copied());
+        self.cells
+            .field_over(&indices(regions, &self.cells.place()))
+    }
+
     /// C, µF/cm²: `[1, 1]`, or `[1, compartments]`.
     pub(super) fn capacitance(&self, place: &Place) -> Result<Tensor<2>, DynamicsError> {
         let capacitance = self.cells.capacitance()?;

@@ -8,11 +8,11 @@ use burn::tensor::{Int, Tensor};
 use super::membrane::indices;
 use super::site::SiteDistances;
 use super::solve::{Cable, CableDynamics};
-use crate::model::{Clock, Dynamics, Input, Model, Span};
+use crate::model::{Clock, Dynamics, Field, Input, Model, Span};
 use crate::quantity::{Constant, Quantity};
 use crate::state::is_tracked;
-use crate::unit::Observed;
 use crate::unit::population::Population;
+use crate::unit::{CellField, Observed};
 use crate::{DynamicsError, Place, State, Variable};
 
 /// The compartments in which currents enter and which are recorded, with the names of the latter.
@@ -115,6 +115,11 @@ impl Model for CableCell {
             ..variable.clone()
         });
         let variables = shown.chain(all).collect();
+        let membrane = self.cable.membrane.field_at(&self.places.recorded)?;
+        let currents = membrane.currents().iter().cloned();
+        let currents = currents
+            .map(|current| current.labelled(self.places.labels.clone()))
+            .collect();
         let mut entries = vec![0; compartments];
         let mut densities = vec![0.0; compartments];
         for (entry, compartment) in self.places.entered.iter().enumerate() {
@@ -139,6 +144,8 @@ impl Model for CableCell {
         Ok(CableCellDynamics {
             shown: inner.len(),
             variables,
+            membrane,
+            currents,
             recorded: indices(recorded, &place),
             sites: self.places.recorded.clone(),
             plain: on(&plain),
@@ -172,6 +179,9 @@ pub struct CableCellDynamics {
     variables: Vec<Variable>,
     /// How many of the variables are those at the record sites.
     shown: usize,
+    /// At the record sites.
+    membrane: CellField,
+    currents: Vec<Variable>,
     recorded: Tensor<1, Int>,
     /// The same.
     sites: Vec<usize>,
@@ -286,5 +296,15 @@ impl Dynamics for CableCellDynamics {
 
     fn observe(&self, state: &State) -> Tensor<2> {
         state[0].clone()
+    }
+
+    /// Those of the membrane at the record sites.
+    fn currents(&self) -> &[Variable] {
+        &self.currents
+    }
+
+    fn currents_of(&self, state: &State) -> Vec<Tensor<2>> {
+        let sites = state.tensors().iter().take(self.shown).cloned();
+        self.membrane.currents_of(&State::new(sites.collect()))
     }
 }
