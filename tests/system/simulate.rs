@@ -1093,7 +1093,7 @@ fn npy(path: &Path) -> Vec<f64> {
 fn a_record_goes_to_a_folder_while_it_is_made() {
     let dir = tempfile::tempdir().unwrap();
     let at = dir.path();
-    let common = ["balanced-network", "--duration", "200", "--json"];
+    let common = ["balanced-network", "--duration", "200"];
     let kept = simulate(at, &[&common[..], &["--out", "a.npz"]].concat());
     let told = simulate(
         at,
@@ -1115,10 +1115,10 @@ fn a_record_goes_to_a_folder_while_it_is_made() {
     assert_eq!(told["mean_rate_hz"], kept["mean_rate_hz"]);
     assert_eq!(told["mean"], kept["mean"]);
     assert!(told.get("spike_times_ms").is_none());
-    let cell = simulate(at, &["hodgkin-huxley", "--json", "--stream", "cell"]);
+    let cell = simulate(at, &["hodgkin-huxley", "--stream", "cell"]);
     let spikes = npy(&at.join("cell/spike_times.npy"));
     assert!(cell["cells"][0].get("spike_times_ms").is_none() && spikes.len() > 3);
-    let again = simulate(at, &["hodgkin-huxley", "--json"]);
+    let again = simulate(at, &["hodgkin-huxley"]);
     assert_eq!(numbers(&again["cells"][0]["spike_times_ms"]), spikes);
     assert_eq!(again["cells"][0]["rate_hz"], cell["cells"][0]["rate_hz"]);
 
@@ -1174,7 +1174,7 @@ fn edges_of_a_sonata_file_are_a_projection() {
     };
     let run = |name: &str, projection: &str| {
         std::fs::write(at.join(name), circuit(projection)).unwrap();
-        simulate(at, &[name, "--json"])
+        simulate(at, &[name])
     };
     let told = run(
         "sonata.toml",

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use burn::tensor::Tensor;
 
-use crate::plasticity::{Activity, PlasticConnection, Rule, Rules, Signal, unrewarded};
+use crate::plasticity::{Activity, PlasticConnection, Rule, Rules, Signal, check_unrewarded};
 use crate::{DynamicsError, State};
 
 /// What a level has to show to a rule on one side of the weights.
@@ -46,9 +46,7 @@ impl PlasticPlan {
             None => Signal::Rates,
         };
         let place = |index: usize| format!("{field}.rules[{index}]");
-        if let Some(at) = rules.rules.iter().position(Rule::needs_reward) {
-            return Err(unrewarded(&place(at), rules.rules[at].name()));
-        }
+        check_unrewarded(field, rules)?;
         let mut all = rules.rules.iter().enumerate();
         let other = all.find(|(_, rule)| rule.signal().is_some_and(|own| own != signal));
         if let Some((index, rule)) = other {

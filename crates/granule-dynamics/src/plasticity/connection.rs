@@ -2,6 +2,7 @@ use burn::tensor::Tensor;
 
 use super::limits::WeightLimits;
 use super::rule::{Activity, Rule};
+use super::rules::Rules;
 use crate::{DynamicsError, Place, State, Variable};
 
 /// Plastic weights between two groups of units, with their rule: what a model holds to carry weights in its state.
@@ -118,6 +119,17 @@ pub(crate) fn unrewarded(field: &str, rule: &str) -> DynamicsError {
     let allowed =
         "in a projection of a circuit, whose `reward` names a population: no reward comes here";
     DynamicsError::config(field, rule, allowed)
+}
+
+/// Refuses rules of which one needs a reward, by its place below `field`.
+pub(crate) fn check_unrewarded(field: &str, rules: &Rules) -> Result<(), DynamicsError> {
+    match rules.rules.iter().position(Rule::needs_reward) {
+        Some(at) => Err(unrewarded(
+            &format!("{field}.rules[{at}]"),
+            rules.rules[at].name(),
+        )),
+        None => Ok(()),
+    }
 }
 
 /// The weights and the traces of a rule.

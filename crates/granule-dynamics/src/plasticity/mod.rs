@@ -45,7 +45,7 @@ mod tests;
 pub use adjustment::adjust;
 pub use config::RulesConfig;
 pub use connection::PlasticConnection;
-pub(crate) use connection::{plastic_variables, unrewarded};
+pub(crate) use connection::{check_unrewarded, plastic_variables};
 pub use layer::{LayerProgress, PlasticLayer, PlasticLayerConfig, Response};
 pub use limits::{WeightBounds, WeightLimits};
 pub use network::{PlasticDynamics, PlasticNetwork, PlasticNetworkConfig};

@@ -4,7 +4,7 @@ use granule_io::budget;
 use serde::{Deserialize, Serialize};
 
 use super::config::RulesConfig;
-use super::connection::PlasticConnection;
+use super::connection::{PlasticConnection, check_unrewarded};
 use super::rule::{Activity, Signal};
 use super::rules::Rules;
 use super::short_term::{ShortTermConfig, ShortTermPlasticity};
@@ -128,13 +128,15 @@ impl PlasticNetworkConfig {
         let input = (self.inputs.max(1) as f64).sqrt().recip();
         let [time_constant] =
             setting::init("plastic-network", self.settings(), &self.trainable, place);
+        let rules = self.plasticity.init(place)?;
+        check_unrewarded("plasticity", &rules)?;
         let short_term = self.short_term.as_ref();
         Ok(PlasticNetwork {
             recurrent: gaussian(0, [n, n], recurrent),
             input: (self.inputs > 0).then(|| gaussian(1, [self.inputs, n], input)),
             bias: Param::from_tensor(place.full(0.0, [1, n])),
             time_constant: time_constant?,
-            rules: self.plasticity.init(place)?,
+            rules,
             short_term: short_term.map(|config| config.init(place)).transpose()?,
             transfer: self.transfer,
             shared: self.shared,

@@ -161,6 +161,10 @@ fn layers_and_networks_name_what_they_refuse() {
     assert_eq!(network(&spikes), "short_term.signal");
     let negative = format!(r#"{{{hebb}, "short_term": {{"signal": "rates"}}}}"#);
     assert_eq!(network(&negative), "transfer");
+    let rewarded = r#"{"plasticity": {"rules": [{"kind": "reward-stdp"}]}}"#;
+    let rewarded: PlasticNetworkConfig = serde_json::from_str(rewarded).unwrap();
+    // A rule of spikes, of which this network has none.
+    assert!(rewarded.init(&f64_place()).is_err());
     let release = format!(r#"{{{hebb}, "short_term": {{"release": 1.5}}}}"#);
     assert_eq!(network(&release), "short-term.release");
 }
