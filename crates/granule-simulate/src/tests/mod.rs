@@ -366,13 +366,6 @@ fn a_request_to_stop_is_heard_inside_a_step() {
 fn what_cannot_be_run_is_named() {
     assert!(refused(r#"{}"#).contains("0 tables"));
     assert!(refused(r#"{"unit": {"kind": "lif"}, "population": {}}"#).contains("2 tables"));
-    let text =
-        r#"{"unit": {"kind": "lif"}, "duration": 1e9, "dt": 0.5, "record": {"variables": ["v"]}}"#;
-    assert!(
-        refused(text).starts_with("record.every = 1"),
-        "{}",
-        refused(text)
-    );
     let text = r#"{"system": {"kind": "jansen-rit", "steepness": -1}}"#;
     assert!(
         refused(text).starts_with("system.steepness = -1"),

@@ -2,6 +2,8 @@
 
 use std::ops::ControlFlow;
 
+use granule_dynamics::unit::SpikeStatistics;
+
 use super::{ExperimentConfig, Outcome, Preset};
 use crate::testing::f64_place;
 
@@ -99,9 +101,11 @@ fn brunel_has_all_four_states() {
 /// The mean coefficient of variation of the intervals after `from` ms, of cells with at least three spikes there.
 fn variation(outcome: &Outcome, from: f64) -> f64 {
     let mut late = outcome.clone();
-    for cell in &mut late.spikes {
+    let cells = late.spikes.iter_mut().map(|cell| {
         cell.times.retain(|time| *time >= from);
-    }
+        SpikeStatistics::of(&cell.times)
+    });
+    late.statistics.spikes = cells.collect();
     late.interval_variation().unwrap()
 }
 
