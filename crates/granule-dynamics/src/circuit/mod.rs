@@ -61,7 +61,7 @@ pub use draw::{Distribution, Draw};
 pub use gap::{GapJunction, GapJunctions};
 pub use model::{Circuit, CircuitGroup, Facilitating, PlasticWeights, RateUnits};
 pub use population::PopulationConfig;
-pub use projection::{Names, ProjectionConfig};
+pub use projection::{Names, ProjectionConfig, SonataConfig};
 pub use rule::{
     AllToAll, DistanceDependent, FixedInDegree, FixedOutDegree, FixedProbability, ListOfPairs,
     Matrix, OneToOne, Profile, RuleOfConnections,

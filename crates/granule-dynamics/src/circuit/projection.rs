@@ -1,5 +1,7 @@
 //! The projections of a circuit.
 
+use std::path::PathBuf;
+
 use granule_io::budget;
 use granule_io::words::counted;
 use serde::{Deserialize, Serialize};
@@ -30,6 +32,10 @@ pub struct ProjectionConfig {
     /// Who is connected to whom. Default: all to all.
     #[serde(default)]
     pub rule: RuleOfConnections,
+    /// Edges of a file in the place of `rule`: who takes a configuration from a file or from flags reads them, as a list with
+    /// their weights and delays. Default: the rule.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sonata: Option<SonataConfig>,
     /// What a spike brings: without kinetics the jump of the potential, mV or what its unit is, else the peak of the current, in
     /// the cell's unit, or of the conductance, in that unit per mV (mS/cm², nS, or the leak). Of a population of rates: the input
     /// for each unit of rate. A number, a list with one for each connection of a `list`, or a distribution; none beside a `matrix`.
@@ -169,8 +175,38 @@ impl Wired {
     }
 }
 
+/// Edges of a SONATA file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct SonataConfig {
+    /// The HDF5 file of edges.
+    pub edges: PathBuf,
+    /// The table of edge types, for what the edges themselves do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub types: Option<PathBuf>,
+    /// The population of edges. Default: the only one of the file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub population: Option<String>,
+    /// The nodes that are the cells of `from`: the first one, and the one after the last. Default: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sources: Option<[u64; 2]>,
+    /// The nodes that are the cells of `to`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub targets: Option<[u64; 2]>,
+}
+
 impl ProjectionConfig {
     pub(super) fn validate(&self, index: usize) -> Result<(), DynamicsError> {
+        if let Some(sonata) = &self.sonata {
+            let found = sonata.edges.display();
+            let allowed = "edges that are read: a `rule` with a list of them";
+            return Err(DynamicsError::config(
+                field(index, "sonata"),
+                found,
+                allowed,
+            ));
+        }
         match (&self.weight, self.rule.rule().has_weights()) {
             (Some(_), true) => {
                 let allowed = "unset: the rule has the weights";

@@ -27,11 +27,11 @@ fn values<'a>(outcome: &'a Outcome, name: &str) -> &'a [f64] {
 fn what_charges_the_membrane_is_the_current_that_is_not_recorded() {
     for (kind, channels, current) in [
         ("hodgkin-huxley", &["na", "k"][..], 10.0),
-        ("wang-buzsaki", &["na", "k"], 1.0),
-        ("connor-stevens", &["na", "k", "a"], 12.0),
+        ("wang-buzsaki", &["na", "k"], 10.0),
+        ("connor-stevens", &["na", "k", "a"], 30.0),
     ] {
         let text = format!(
-            "duration = 30.0\ndt = 0.005\nsolver = \"rk4\"\n[unit]\nkind = \"{kind}\"\ncells = 2\ncurrent = [{current}, {}]\n",
+            "duration = 8.0\ndt = 0.002\nsolver = \"rk4\"\n[unit]\nkind = \"{kind}\"\ncells = 2\ncurrent = [{current}, {}]\n",
             0.5 * current
         );
         let currents: Vec<String> = channels
@@ -50,7 +50,7 @@ fn what_charges_the_membrane_is_the_current_that_is_not_recorded() {
                 let given = [1.0, 0.5][cell] * current;
                 for at in 1..outcome.times.len() - 1 {
                     let of = |values: &[f64], at: usize| values[2 * at + cell];
-                    let slope = (of(v, at + 1) - of(v, at - 1)) / 0.01;
+                    let slope = (of(v, at + 1) - of(v, at - 1)) / 0.004;
                     let all: f64 = currents
                         .iter()
                         .map(|name| of(values(&outcome, name), at))

@@ -1,35 +1,19 @@
 //! Projections whose connections are edges of a SONATA file: `sonata = { edges = "edges.h5", types = "edge_types.csv" }` stands for a list
 //! with its weights and delays.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use granule::data::sonata::{EdgeRequest, read_edges};
+use granule::dynamics::circuit::SonataConfig;
 use granule::io::budget;
 use granule::io::path::expand;
 use granule::io::words::counted;
-use serde::Deserialize;
 use toml::{Table, Value};
 
 use super::{Inlined, Unread, Unreadable};
 use crate::config::layers::Layer;
 
 const KEY: &str = "sonata";
-
-/// What the key holds.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Sonata {
-    /// The HDF5 file of edges.
-    edges: PathBuf,
-    /// The table of edge types.
-    types: Option<PathBuf>,
-    /// The population of edges, where the file has several.
-    population: Option<String>,
-    /// The nodes that are the cells of `from`: the first one, and the one after the last.
-    sources: Option<[u64; 2]>,
-    /// The nodes that are the cells of `to`.
-    targets: Option<[u64; 2]>,
-}
 
 /// Puts the edges in the place of every `sonata` of the circuit's projections. Those that cannot be read stay.
 pub(super) fn inline(layer: &mut Layer, folder: &Path) {
@@ -77,7 +61,7 @@ fn read(place: &str, projection: &mut Table, folder: &Path) -> Result<Vec<Inline
             "the projection has a rule as well; the edges of a file are connections without one";
         return Err(failed(reason.into(), false));
     }
-    let own: Sonata = projection[KEY]
+    let own: SonataConfig = projection[KEY]
         .clone()
         .try_into()
         .map_err(|error: toml::de::Error| failed(error.message().to_owned(), false))?;
