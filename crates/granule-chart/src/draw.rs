@@ -3,7 +3,7 @@
 use plotters::backend::DrawingBackend;
 use plotters::coord::Shift;
 use plotters::drawing::DrawingArea;
-use plotters::element::{Circle, PathElement, Text};
+use plotters::element::{Circle, PathElement, Rectangle, Text};
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{Color, FontTransform, IntoTextStyle, RGBColor, ShapeStyle, WHITE};
 
@@ -22,6 +22,16 @@ const COLOURS: [RGBColor; 7] = [
     RGBColor(230, 159, 0),
     RGBColor(60, 60, 60),
 ];
+/// From the least value of a map to the largest: viridis (van der Walt and Smith 2015), whose lightness rises evenly.
+const SHADES: [RGBColor; 5] = [
+    RGBColor(68, 1, 84),
+    RGBColor(59, 82, 139),
+    RGBColor(33, 145, 140),
+    RGBColor(94, 201, 98),
+    RGBColor(253, 231, 37),
+];
+/// Pieces of a map's legend.
+const PIECES: i32 = 32;
 const INK: RGBColor = RGBColor(51, 51, 51);
 const FAINT: RGBColor = RGBColor(225, 225, 225);
 
@@ -153,7 +163,7 @@ pub(super) fn figure<B: DrawingBackend>(
     for (index, panel) in figure.panels.iter().enumerate() {
         let bottom = top + room * panel.share / shares;
         let values = panel.marks.iter().flat_map(Mark::extent).map(|(_, y)| y);
-        let margin = if panel.is_raster() { 0.0 } else { 0.06 };
+        let margin = if panel.is_filled() { 0.0 } else { 0.06 };
         let up = (bottom as i32, top as i32);
         let y = axis(panel.logarithmic, panel.y_range, values, margin, up).ok_or_else(|| {
             ChartError::Empty {
@@ -338,6 +348,24 @@ fn marks<B: DrawingBackend>(
                     }
                 }
             }
+            Mark::Map { x, y, values, .. } => {
+                let reach = spread(values);
+                let columns = x.windows(2).zip(values.chunks(y.len().saturating_sub(1).max(1)));
+                for (across, column) in columns {
+                    for (up, value) in y.windows(2).zip(column) {
+                        let corners = [(across[0], up[0]), (across[1], up[1])];
+                        let [from, to] = corners.map(|corner| frame.place(corner));
+                        let (Some(from), Some(to), true) = (from, to, value.is_finite()) else {
+                            continue;
+                        };
+                        let corners = [shift(from), shift(to)];
+                        let style = shade(*value, reach).filled();
+                        inside
+                            .draw(&Rectangle::new(corners, style))
+                            .map_err(failed)?;
+                    }
+                }
+            }
             Mark::Level { y } => {
                 let Some((_, y)) = frame.place((frame.x.low(), *y)) else {
                     continue;
@@ -390,6 +418,31 @@ fn legend<B: DrawingBackend>(
             .map_err(failed)?;
     }
     let mut right = frame.right;
+    for mark in &panel.marks {
+        if let Mark::Map { name, values, .. } = mark {
+            let text = style.pos(Pos::new(HPos::Right, VPos::Center));
+            let (low, high) = spread(values);
+            let ends = [low, high];
+            area.draw(&Text::new(label(high, &ends), (right, y), text.clone()))
+                .map_err(failed)?;
+            let (width, _) = area
+                .estimate_text_size(&label(high, &ends), &style)
+                .map_err(failed)?;
+            right -= width as i32 + scale.of(6);
+            let (piece, half) = (scale.of(3), scale.of(4));
+            for index in (0..PIECES).rev() {
+                let value = low + (high - low) * f64::from(index) / f64::from(PIECES - 1);
+                let corners = [(right - piece, y - half), (right, y + half)];
+                let style = shade(value, (low, high)).filled();
+                area.draw(&Rectangle::new(corners, style)).map_err(failed)?;
+                right -= piece;
+            }
+            let named = format!("{name}  {}", label(low, &ends));
+            area.draw(&Text::new(named, (right - scale.of(6), y), text))
+                .map_err(failed)?;
+            return Ok(());
+        }
+    }
     for (name, colour, width) in named.into_iter().rev() {
         let text = style.pos(Pos::new(HPos::Right, VPos::Center));
         area.draw(&Text::new(name.clone(), (right, y), text))
@@ -403,6 +456,32 @@ fn legend<B: DrawingBackend>(
         right -= scale.of(34);
     }
     Ok(())
+}
+
+/// The least and the largest of the finite values; 0 and 1 of none.
+fn spread(values: &[f64]) -> (f64, f64) {
+    let finite = values.iter().copied().filter(|value| value.is_finite());
+    let (low, high) = finite.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| {
+        (low.min(value), high.max(value))
+    });
+    if low <= high { (low, high) } else { (0.0, 1.0) }
+}
+
+/// The colour of a value between two.
+fn shade(value: f64, (low, high): (f64, f64)) -> RGBColor {
+    let last = SHADES.len() - 1;
+    let share = if high > low {
+        (value - low) / (high - low)
+    } else {
+        0.0
+    };
+    let place = share.clamp(0.0, 1.0) * last as f64;
+    let from = (place as usize).min(last - 1);
+    let (RGBColor(r, g, b), RGBColor(s, h, c)) = (SHADES[from], SHADES[from + 1]);
+    let part = place - from as f64;
+    let between =
+        |a: u8, b: u8| (f64::from(a) + part * (f64::from(b) - f64::from(a))).round() as u8;
+    RGBColor(between(r, s), between(g, h), between(b, c))
 }
 
 fn line<B: DrawingBackend>(

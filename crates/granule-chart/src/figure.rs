@@ -145,6 +145,15 @@ impl Panel {
         self
     }
 
+    /// Whether its marks reach from one end of the y axis to the other.
+    pub(crate) fn is_filled(&self) -> bool {
+        self.is_raster()
+            || self
+                .marks
+                .iter()
+                .any(|mark| matches!(mark, Mark::Map { .. }))
+    }
+
     pub(crate) fn is_raster(&self) -> bool {
         self.rasters() > 0
     }
@@ -190,6 +199,18 @@ pub enum Mark {
         /// The spike times of each cell.
         cells: Vec<Vec<f64>>,
     },
+    /// A rectangle for each pair of two coordinates, in the colour of its value, from the least to the largest; none where
+    /// the value is not finite.
+    Map {
+        /// What the values are, for the legend.
+        name: String,
+        /// Where columns of rectangles begin and end, rising.
+        x: Vec<f64>,
+        /// Where rows begin and end, rising.
+        y: Vec<f64>,
+        /// Column by column, each from the bottom.
+        values: Vec<f64>,
+    },
     /// A thin line across the panel, for a threshold or a resting value.
     Level {
         /// The height.
@@ -223,6 +244,29 @@ impl Mark {
         }
     }
 
+    /// A map of `values` at every pair of an `x` and a `y`, which vary in this order, the latter fastest. Rectangles meet in the middle
+    /// between two places.
+    pub fn map(name: impl Into<String>, x: &[f64], y: &[f64], values: &[f64]) -> Self {
+        let order = |places: &[f64]| {
+            let mut order: Vec<usize> = (0..places.len()).collect();
+            order.sort_by(|a, b| places[*a].total_cmp(&places[*b]));
+            order
+        };
+        let (columns, rows) = (order(x), order(y));
+        let at = |column: usize, row: usize| values.get(column * y.len() + row).copied();
+        let inside = columns
+            .iter()
+            .flat_map(|column| rows.iter().map(move |row| (*column, *row)));
+        Self::Map {
+            name: name.into(),
+            values: inside
+                .map(|(column, row)| at(column, row).unwrap_or(f64::NAN))
+                .collect(),
+            x: edges(columns.iter().map(|place| x[*place]).collect()),
+            y: edges(rows.iter().map(|place| y[*place]).collect()),
+        }
+    }
+
     /// Every finite point that must be seen.
     pub(crate) fn extent(&self) -> Box<dyn Iterator<Item = (f64, f64)> + '_> {
         match self {
@@ -245,7 +289,28 @@ impl Mark {
                         .chain(ends)
                 }))
             }
+            Self::Map { x, y, .. } => {
+                let ends = |all: &[f64]| [all.first(), all.last()].map(|end| end.copied());
+                let [[left, right], [low, high]] = [ends(x), ends(y)];
+                let corners = left.zip(low).into_iter().chain(right.zip(high));
+                Box::new(corners)
+            }
             Self::Level { y } => Box::new(std::iter::once((f64::NAN, *y))),
         }
     }
+}
+
+/// From where to where each of some rising places reaches: to the middle between two, and as far on the other side of the first and the
+/// last.
+fn edges(places: Vec<f64>) -> Vec<f64> {
+    let middle = |pair: &[f64]| 0.5 * (pair[0] + pair[1]);
+    let mut edges: Vec<f64> = places.windows(2).map(middle).collect();
+    let (Some(first), Some(last)) = (places.first(), places.last()) else {
+        return edges;
+    };
+    let half = |edge: Option<&f64>, place: f64| edge.map_or(0.5, |edge| (edge - place).abs());
+    let (before, after) = (half(edges.first(), *first), half(edges.last(), *last));
+    edges.insert(0, first - before);
+    edges.push(last + after);
+    edges
 }

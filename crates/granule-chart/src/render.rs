@@ -71,6 +71,7 @@ impl Figure {
         let counts = marks.map(|mark| match mark {
             Mark::Line { points, .. } | Mark::Points { points, .. } => points.len(),
             Mark::Raster { cells, .. } => cells.iter().map(Vec::len).sum(),
+            Mark::Map { values, .. } => values.len(),
             Mark::Level { .. } => 1,
         });
         counts.map(|count| count as u64).sum()
@@ -319,5 +320,41 @@ mod tests {
         assert!(error.to_string().contains("v (mV)"), "{error}");
         assert!(figure().to_svg(100, 300).is_err());
         assert!(figure().to_rgb(400, 100).is_err());
+    }
+
+    #[test]
+    fn a_map_has_a_rectangle_for_each_finite_value() {
+        // Places in any order; the values of x = 3, then of x = 1.
+        let values = [4.0, f64::NAN, 0.0, 0.0, 1.0, 2.0];
+        let mark = Mark::map("rate (Hz)", &[3.0, 1.0], &[10.0, 20.0, 40.0], &values);
+        let Mark::Map { x, y, values, .. } = &mark else {
+            panic!("{mark:?}");
+        };
+        assert_eq!(
+            (&x[..], &y[..]),
+            (&[0.0, 2.0, 4.0][..], &[5.0, 15.0, 30.0, 50.0][..])
+        );
+        assert_eq!(values[..4], [0.0, 1.0, 2.0, 4.0]);
+        assert!(values[4].is_nan());
+        let svg = Figure::new("", "a")
+            .with(Panel::new("b").with(mark))
+            .to_svg(600, 400)
+            .unwrap();
+        // The page, five values and the 32 pieces of the legend.
+        assert_eq!(svg.matches("<rect").count(), 1 + 5 + 32);
+        for (colour, count) in [("#440154", 3), ("#FDE725", 2), ("#21918C", 1)] {
+            assert_eq!(svg.matches(colour).count(), count, "{colour}: {svg}");
+        }
+        assert!(svg.contains("rate (Hz)  0"), "{svg}");
+        // One place has a width, and nothing finite is refused.
+        let one = Mark::map("", &[2.0], &[1.0], &[7.0]);
+        assert!(
+            matches!(&one, Mark::Map { x, y, .. } if x[..] == [1.5, 2.5] && y[..] == [0.5, 1.5])
+        );
+        let empty = Figure::new("", "a").with(Panel::new("b").with(Mark::map("", &[], &[], &[])));
+        assert!(matches!(
+            empty.to_svg(600, 400),
+            Err(ChartError::Empty { .. })
+        ));
     }
 }

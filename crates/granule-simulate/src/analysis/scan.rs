@@ -320,9 +320,9 @@ pub(super) fn run(request: &Request<'_>) -> Result<Findings, DynamicsError> {
     Ok(findings)
 }
 
-/// The most curves of a panel.
+/// Values of a second key that have a curve each; more are a map.
 #[cfg(feature = "plot")]
-const CURVES: usize = 7;
+const FEW: usize = 3;
 
 #[cfg(feature = "plot")]
 fn figure(
@@ -340,18 +340,19 @@ fn figure(
         .zip(arrays)
         .fold(figure, |figure, ((name, unit), array)| {
             let inner = array.shape[1];
-            let every = inner.div_ceil(CURVES).max(1);
-            let panel = (0..inner).step_by(every).fold(
-                Panel::new(crate::figure::label(name, unit)),
-                |panel, column| {
-                    let points = outer.values.iter().enumerate();
-                    let points = points.map(|(row, x)| (*x, array.values[row * inner + column]));
-                    let named = axes
-                        .get(1)
-                        .map(|axis| format!("{} = {}", axis.key, axis.values[column]));
-                    panel.with(Mark::line(named.unwrap_or_default(), points.collect()))
-                },
-            );
+            let named = crate::figure::label(name, unit);
+            if let Some(second) = axes.get(1).filter(|axis| axis.values.len() > FEW) {
+                let map = Mark::map(named, &outer.values, &second.values, &array.values);
+                return figure.with(Panel::new(second.key.clone()).with(map));
+            }
+            let panel = (0..inner).fold(Panel::new(named), |panel, column| {
+                let points = outer.values.iter().enumerate();
+                let points = points.map(|(row, x)| (*x, array.values[row * inner + column]));
+                let named = axes
+                    .get(1)
+                    .map(|axis| format!("{} = {}", axis.key, axis.values[column]));
+                panel.with(Mark::line(named.unwrap_or_default(), points.collect()))
+            });
             figure.with(panel)
         })
 }
