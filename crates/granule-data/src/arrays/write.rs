@@ -147,7 +147,8 @@ impl GrowingNpy {
             columns,
             bytes: Vec::new(),
         };
-        array.append(&[])?;
+        // Nothing is left that is no array.
+        array.append(&[]).inspect_err(|_| drop(std::fs::remove_file(path)))?;
         Ok(array)
     }
 
