@@ -1219,7 +1219,7 @@ fn edges_of_a_sonata_file_are_a_projection() {
         ),
         // Nodes that are no cells.
         (
-            r#"sonata = { edges = "edges.h5", types = "edge_types.csv", population = "x_to_e" }"#,
+            "sonata = { edges = \"edges.h5\", types = \"edge_types.csv\", population = \"x_to_e\" }\nweight = 1.0",
             2,
             &["rule.pre", "10", "edges.h5"],
         ),

@@ -350,7 +350,9 @@ fn marks<B: DrawingBackend>(
             }
             Mark::Map { x, y, values, .. } => {
                 let reach = spread(values);
-                let columns = x.windows(2).zip(values.chunks(y.len().saturating_sub(1).max(1)));
+                let columns = x
+                    .windows(2)
+                    .zip(values.chunks(y.len().saturating_sub(1).max(1)));
                 for (across, column) in columns {
                     for (up, value) in y.windows(2).zip(column) {
                         let corners = [(across[0], up[0]), (across[1], up[1])];

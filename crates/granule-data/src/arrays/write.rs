@@ -148,7 +148,9 @@ impl GrowingNpy {
             bytes: Vec::new(),
         };
         // Nothing is left that is no array.
-        array.append(&[]).inspect_err(|_| drop(std::fs::remove_file(path)))?;
+        array
+            .append(&[])
+            .inspect_err(|_| drop(std::fs::remove_file(path)))?;
         Ok(array)
     }
 
