@@ -59,7 +59,7 @@ fn edges_carry_what_they_or_their_types_say() {
     };
     assert_eq!(read_edges(&part).unwrap(), expected);
     let none = EdgeRequest {
-        sources: Some([5, 5]),
+        sources: Some([5, 6]),
         ..of("e_to_i")
     };
     assert_eq!(read_edges(&none).unwrap(), Edges::default());
@@ -108,6 +108,12 @@ fn files_that_are_wrong_are_refused_by_what_is_wrong() {
         lacking.contains("edge 2 of e_to_i has no syn_weight"),
         "{lacking}"
     );
+    let reversed = error(&EdgeRequest {
+        population: Some("e_to_i"),
+        targets: Some([3, 1]),
+        ..request(&edges)
+    });
+    assert!(reversed.contains("targets = [3, 1]"), "{reversed}");
     let no_edges = fixture("new.h5");
     assert!(error(&request(&no_edges)).contains("no group edges/POPULATION"));
     assert!(error(&request(&at.join("absent.h5"))).contains("absent.h5"));

@@ -65,6 +65,14 @@ fn read(place: &str, projection: &mut Table, folder: &Path) -> Result<Vec<Inline
         .clone()
         .try_into()
         .map_err(|error: toml::de::Error| failed(error.message().to_owned(), false))?;
+    for (name, path) in [("edges", Some(&own.edges)), ("types", own.types.as_ref())] {
+        if path.is_some_and(|path| path.as_os_str().is_empty()) {
+            return Err(failed(
+                format!("its `{name}` is empty; give the name of a file"),
+                false,
+            ));
+        }
+    }
     let whole = |path: &Path| folder.join(expand(path));
     let (edges, types) = (whole(&own.edges), own.types.as_deref().map(whole));
     let request = EdgeRequest {

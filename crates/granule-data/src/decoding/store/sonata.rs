@@ -48,6 +48,13 @@ pub struct Edges {
 /// # Errors
 /// A [`DataError`] that names the file and the data set, the column or the edge at fault.
 pub fn read_edges(request: &EdgeRequest<'_>) -> Result<Edges, DataError> {
+    for (name, range) in [("sources", request.sources), ("targets", request.targets)] {
+        if let Some([first, end]) = range.filter(|[first, end]| first >= end) {
+            let reason =
+                format!("{name} = [{first}, {end}]: the first node, and the one after the last");
+            return Err(DataError::asked(request.edges, reason));
+        }
+    }
     let hdf5 = Hdf5::open(request.edges)?;
     let population = population(&hdf5, request.population)?;
     let column = |name: &str| -> Result<Vec<f64>, DataError> {
