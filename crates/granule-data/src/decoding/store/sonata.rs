@@ -10,8 +10,8 @@ use granule_io::words::counted;
 use super::hdf5::Hdf5;
 use crate::{DataError, reading};
 
-/// Bytes of a table of edge types at most.
-const MOST_TYPES: u64 = 1 << 26;
+/// Bytes of a table of edge types at most: its cells are texts, which take some fifty times as much.
+const MOST_TYPES: u64 = 1 << 22;
 /// Nodes are numbered below this: doubles have every whole number up to it.
 const MOST_NODES: f64 = 9_007_199_254_740_992.0;
 
