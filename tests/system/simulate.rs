@@ -1137,6 +1137,11 @@ fn a_record_goes_to_a_folder_while_it_is_made() {
         assert!(error.contains("cannot be used with"), "{error}");
         assert!(!at.join("b").exists());
     }
+    for place in ["c/state.json", "c/time.npy"] {
+        let args = ["simulate", "lif", "--stream", "c", "--save-state", place];
+        let error = refused(at, &args, 2);
+        assert!(error.contains("among the arrays of --stream c"), "{error}");
+    }
     // More than may be kept.
     let long = ["simulate", "hodgkin-huxley", "--duration", "4e6"];
     let error = refused(at, &long, 2);
@@ -1195,6 +1200,19 @@ fn edges_of_a_sonata_file_are_a_projection() {
     let projection = &own["config"]["circuit"]["projection"][0];
     assert_eq!(numbers(&projection["rule"]["post"]), [0.0, 1.0, 0.0]);
     assert_eq!(projection["weight"], 2.0);
+    // By a flag as well, and the file's path is that from its folder.
+    std::fs::create_dir(at.join("sub")).unwrap();
+    std::fs::rename(at.join("own.toml"), at.join("sub/own.toml")).unwrap();
+    for name in ["edges.h5", "edge_types.csv"] {
+        std::fs::copy(at.join(name), at.join("sub").join(name)).unwrap();
+    }
+    let set = "circuit.projection.0.sonata.targets=[0,1]";
+    let changed = simulate(at, &["sub/own.toml", "--set", set]);
+    let rule = &changed["config"]["circuit"]["projection"][0]["rule"];
+    assert_eq!(numbers(&rule["pre"]), [1.0, 2.0]);
+    let set = "circuit.projection.0.rule.kind=all-to-all";
+    let error = refused(at, &["simulate", "sonata.toml", "--set", set], 2);
+    assert!(error.contains("has a rule as well"), "{error}");
 
     for (projection, code, parts) in [
         (

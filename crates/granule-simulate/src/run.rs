@@ -381,28 +381,15 @@ impl Experiment {
     ) -> Result<(Outcome, usize, State), DynamicsError> {
         let subject = &self.subject;
         let steps = self.grid.steps();
-        let mut ran = match self.recorded() {
-            Ok(whole) => {
-                let variables = subject.body.dynamics().variables();
-                subject.initial.check(variables)?;
-                let (step, time) = (self.begins, self.begins());
-                subject.initial.check_finite(variables, time)?;
-                let mut ran = self.begin(stream)?;
-                if ran.recorder.takes(step) {
-                    ran.recorder
-                        .push(time, subject.body.dynamics(), &subject.initial)?;
-                    let given = self.stimulus.iter();
-                    ran.given.extend(given.flat_map(|given| given.values(step)));
-                }
-                if progress(step, time).is_continue() {
-                    whole.run(self, &mut ran, &mut progress)?;
-                }
-                ran
-            }
-            Err(_) => self.step_by_step(&mut progress, stream)?,
+        let mut ran = self.begin(stream)?;
+        let ran_on = match self.recorded() {
+            Ok(whole) => self.many_in_a_call(whole, &mut ran, &mut progress),
+            Err(_) => self.step_by_step(&mut ran, &mut progress),
         };
-        // Nobody is left to end it.
-        let _ = ran.hand_on(self, true)?;
+        // Nobody is left to end it. What there is before a failure goes as well, which is what is looked for then.
+        let handed_on = ran.hand_on(self, true);
+        ran_on?;
+        let _ = handed_on?;
         let Ran {
             reached,
             last,
@@ -501,14 +488,37 @@ impl Experiment {
         })
     }
 
-    /// Takes one step after the other with the model's own operations.
-    fn step_by_step<'a>(
+    /// Takes many steps in a call.
+    fn many_in_a_call(
         &self,
+        whole: &Whole,
+        ran: &mut Ran<'_>,
         progress: &mut dyn FnMut(usize, f64) -> ControlFlow<()>,
-        stream: Option<Stream<'a>>,
-    ) -> Result<Ran<'a>, DynamicsError> {
+    ) -> Result<(), DynamicsError> {
         let subject = &self.subject;
-        let mut ran = self.begin(stream)?;
+        let variables = subject.body.dynamics().variables();
+        subject.initial.check(variables)?;
+        let (step, time) = (self.begins, self.begins());
+        subject.initial.check_finite(variables, time)?;
+        if ran.recorder.takes(step) {
+            ran.recorder
+                .push(time, subject.body.dynamics(), &subject.initial)?;
+            let given = self.stimulus.iter();
+            ran.given.extend(given.flat_map(|given| given.values(step)));
+        }
+        match progress(step, time) {
+            ControlFlow::Continue(()) => whole.run(self, ran, progress),
+            ControlFlow::Break(()) => Ok(()),
+        }
+    }
+
+    /// Takes one step after the other with the model's own operations.
+    fn step_by_step(
+        &self,
+        ran: &mut Ran<'_>,
+        progress: &mut dyn FnMut(usize, f64) -> ControlFlow<()>,
+    ) -> Result<(), DynamicsError> {
+        let subject = &self.subject;
         let readers = RefCell::new(std::mem::take(&mut ran.readers));
         let watched = Watched {
             body: &subject.body,
@@ -550,15 +560,13 @@ impl Experiment {
                 ControlFlow::Break(())
             },
         );
-        match ended {
-            Err(DynamicsError::Stopped) => {}
-            other => ran.last = other?,
-        }
-        if let Some(error) = failure {
-            return Err(error);
-        }
         ran.readers = readers.into_inner();
-        Ok(ran)
+        match (failure, ended) {
+            (Some(error), _) => return Err(error),
+            (None, Err(DynamicsError::Stopped)) => {}
+            (None, ended) => ran.last = ended?,
+        }
+        Ok(())
     }
 
     /// A warning for each concentration that became negative, which no concentration is.

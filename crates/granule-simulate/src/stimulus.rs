@@ -1,5 +1,6 @@
 //! What comes from outside: one course in time, with an amplitude for each channel.
 
+use std::cell::RefCell;
 use std::f64::consts::TAU;
 
 use burn::tensor::Tensor;
@@ -294,32 +295,10 @@ impl StimulusConfig {
                 },
             });
         }
-        let mut course: Vec<f64> = (0..grid.steps())
-            .map(|step| self.mean(grid.clock(step)))
-            .collect();
-        if let Some(step) = course.iter().position(|value| !value.is_finite()) {
-            let found = format!("no number at {} ms", Number(grid.clock(step).time));
-            let allowed = "periods, frequencies and phases of which a step of the run can count how many there were";
-            return Err(DynamicsError::config("stimulus", found, allowed));
-        }
-        if let Self::Noise(config) = self {
-            let source = NormalNoise::new(seed, NOISE_STREAM);
-            let mut y = None;
-            for (step, value) in course.iter_mut().enumerate() {
-                let xi = source.values(step, 1).first().copied().unwrap_or_default();
-                let kept = (-grid.clock(step).dt / config.time_constant).exp();
-                let next = match y {
-                    None => xi,
-                    Some(y) => kept * y + (1.0 - kept * kept).sqrt() * xi,
-                };
-                y = Some(next);
-                *value *= next;
-            }
-        }
         Ok(Stimulus {
             course: Course::Common {
                 row: Box::new(place.tensor(wide.clone(), [1, channels])),
-                values: course,
+                values: Box::new(Common::new(self, grid, seed)?),
             },
             amplitude: wide,
         })
@@ -339,6 +318,87 @@ fn whole(share: f64, at: Clock) -> f64 {
     }
 }
 
+/// Steps whose values are computed, and held, together.
+const BLOCK: usize = 1024;
+
+/// A value for each step of a grid, in memory that does not grow with them but for a 1024th.
+#[derive(Clone, Debug)]
+struct Common {
+    config: StimulusConfig,
+    grid: Grid,
+    noise: NormalNoise,
+    /// What the noise was before each block but the first; none of other stimuli.
+    begins: Vec<f64>,
+    /// A block and its values.
+    held: RefCell<(usize, Vec<f64>)>,
+}
+
+impl Common {
+    fn new(config: &StimulusConfig, grid: &Grid, seed: u64) -> Result<Self, DynamicsError> {
+        let mut own = Self {
+            config: config.clone(),
+            grid: grid.clone(),
+            noise: NormalNoise::new(seed, NOISE_STREAM),
+            begins: Vec::new(),
+            held: RefCell::default(),
+        };
+        let mut y = None;
+        for block in 0..grid.steps().div_ceil(BLOCK) {
+            let values;
+            (values, y) = own.block(block, y);
+            if let Some(at) = values.iter().position(|value| !value.is_finite()) {
+                let time = grid.clock(block * BLOCK + at).time;
+                let found = format!("no number at {} ms", Number(time));
+                let allowed = "periods, frequencies and phases of which a step of the run can count how many there were";
+                return Err(DynamicsError::config("stimulus", found, allowed));
+            }
+            own.begins.extend(y);
+            if block == 0 {
+                own.held.replace((0, values));
+            }
+        }
+        Ok(own)
+    }
+
+    /// The values of a block and what the noise is after it, where it was `y` before it.
+    fn block(&self, block: usize, mut y: Option<f64>) -> (Vec<f64>, Option<f64>) {
+        let first = block * BLOCK;
+        let steps = first..(first + BLOCK).min(self.grid.steps());
+        let values = steps.map(|step| {
+            let clock = self.grid.clock(step);
+            let mean = self.config.mean(clock);
+            let StimulusConfig::Noise(config) = &self.config else {
+                return mean;
+            };
+            let xi = self.noise.values(step, 1).first().copied();
+            let xi = xi.unwrap_or_default();
+            let kept = (-clock.dt / config.time_constant).exp();
+            let next = match y {
+                None => xi,
+                Some(y) => kept * y + (1.0 - kept * kept).sqrt() * xi,
+            };
+            y = Some(next);
+            mean * next
+        });
+        let values = values.collect();
+        (values, y)
+    }
+
+    /// That of a step; none after the last one.
+    fn at(&self, step: usize) -> Option<f64> {
+        let block = step / BLOCK;
+        let mut held = self.held.borrow_mut();
+        if held.0 != block && step < self.grid.steps() {
+            let before = block
+                .checked_sub(1)
+                .and_then(|before| self.begins.get(before));
+            *held = (block, self.block(block, before.copied()).0);
+        }
+        let (of, values) = &*held;
+        values.get(step % BLOCK).copied().filter(|_| *of == block)
+    }
+}
+
 /// The stream of the noise stimulus among those of one seed.
 const NOISE_STREAM: u64 = 0x5354_494d;
 
@@ -354,7 +414,7 @@ enum Course {
     /// The same for all channels: one value for each step.
     Common {
         row: Box<Tensor<2>>,
-        values: Vec<f64>,
+        values: Box<Common>,
     },
     /// One column for all channels, or one for each.
     Recorded {
@@ -370,8 +430,8 @@ impl Stimulus {
         let amplitude = self.amplitude.iter();
         match &self.course {
             Course::Common { values, .. } => {
-                let last = values.len().saturating_sub(1);
-                let now = values.get(step.min(last)).copied().unwrap_or_default();
+                let last = values.grid.steps().saturating_sub(1);
+                let now = values.at(step.min(last)).unwrap_or_default();
                 amplitude.map(|a| a * now).collect()
             }
             Course::Recorded { samples, grid, .. } => {
@@ -394,7 +454,7 @@ impl Input for Stimulus {
     fn at(&self, at: Clock) -> Option<Tensor<2>> {
         match &self.course {
             Course::Common { row, values } => {
-                Some(Tensor::clone(row).mul_scalar(*values.get(at.step)?))
+                Some(Tensor::clone(row).mul_scalar(values.at(at.step)?))
             }
             Course::Recorded { place, .. } => {
                 Some(place.tensor(self.values(at.step), [1, self.channels()]))

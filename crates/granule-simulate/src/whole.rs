@@ -185,6 +185,7 @@ impl Whole {
                 seen = run.steps(last - first, &input(last - first), &see)?;
                 done = last;
             }
+            self.keep(of, ran, first, done, seen)?;
             if done.is_multiple_of(CHECK_EVERY) || done == grid.steps() {
                 run.save(&mut begun);
                 let mut pairs = dynamics.variables().iter().zip(begun.state());
@@ -198,7 +199,6 @@ impl Whole {
                 }
                 std::mem::swap(&mut good, &mut begun);
             }
-            self.keep(of, ran, first, done, seen)?;
             if heard.is_some() || ran.hand_on(of, false)?.is_break() {
                 break;
             }

@@ -199,13 +199,7 @@ pub fn resolve(args: &args::Simulate) -> anyhow::Result<Described> {
         base if matches!(base.origin, Origin::Preset(_)) => base.table.clone(),
         _ => Table::new(),
     };
-    let named = |path: &str| {
-        if of_training && !is_above(path, &layers) {
-            in_training(path)
-        } else {
-            path.to_owned()
-        }
-    };
+    let named = |path: &str| named_in(of_training, &layers, path);
     for path in layers.iter().flat_map(|layer| &layer.cleared) {
         let reading = Reading {
             merged: &merged,
@@ -231,6 +225,8 @@ pub fn resolve(args: &args::Simulate) -> anyhow::Result<Described> {
             )),
         }
     }
+    layers[0].files.extend(files::sonata::inline(&mut merged)?);
+    let named = |path: &str| named_in(of_training, &layers, path);
     let defaults = defaults(&merged);
     let reading = Reading {
         merged: &merged,
@@ -835,6 +831,15 @@ pub fn unknown(name: &str) -> Usage {
     match nearest(name, PRESETS.iter().map(|preset| preset.name)) {
         Some(near) => usage.hint(format!("did you mean `{near}`? {all}")),
         None => usage.hint(all),
+    }
+}
+
+/// What a setting is called where it was written.
+fn named_in(of_training: bool, layers: &[Layer], path: &str) -> String {
+    if of_training && !is_above(path, layers) {
+        in_training(path)
+    } else {
+        path.to_owned()
     }
 }
 

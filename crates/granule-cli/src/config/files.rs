@@ -1,7 +1,7 @@
 //! Numbers of a configuration that are in files: `current = { file = "currents.npy" }` and the like stand for what is in the
 //! file.
 
-mod sonata;
+pub mod sonata;
 
 use std::path::{Path, PathBuf};
 
@@ -74,7 +74,7 @@ pub fn from_folder(layer: &mut Layer) {
 /// The tables of files that cannot be read stay.
 pub fn inline(layer: &mut Layer, roots: &[&str]) {
     let folder = folder(&layer.origin);
-    sonata::inline(layer, &folder);
+    sonata::from_folder(layer, &folder);
     let tables = layer.table.iter_mut();
     let tables = tables.filter(|(key, _)| roots.contains(&key.as_str()));
     let mut take = |path: &str, value: &mut Value| match read(path, value, &folder) {

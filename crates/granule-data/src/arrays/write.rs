@@ -165,9 +165,8 @@ impl GrowingNpy {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
         }
         let rows = self.rows + values.len() / row;
-        let shape: Vec<usize> = std::iter::once(rows).chain(self.columns).collect();
         // 128 bytes for every number of rows and columns: what follows does not move.
-        let header = header("<f8", &shape)?;
+        let header = self.header(rows)?;
         let end = header.len() as u64 + 8 * (self.rows * row) as u64;
         self.file.seek(SeekFrom::Start(end))?;
         for values in values.chunks(NUMBERS) {
@@ -181,6 +180,23 @@ impl GrowingNpy {
         self.file.write_all(&header)?;
         self.rows = rows;
         Ok(())
+    }
+
+    /// Takes back all rows but the first ones, as where another array could not be written.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn keep(&mut self, rows: usize) -> io::Result<()> {
+        self.rows = rows.min(self.rows);
+        self.append(&[])?;
+        let row = self.columns.unwrap_or(1).max(1);
+        let header = self.header(self.rows)?.len() as u64;
+        self.file.set_len(header + 8 * (self.rows * row) as u64)
+    }
+
+    fn header(&self, rows: usize) -> io::Result<Vec<u8>> {
+        let shape: Vec<usize> = std::iter::once(rows).chain(self.columns).collect();
+        header("<f8", &shape)
     }
 
     /// How many rows there are.
@@ -337,6 +353,10 @@ mod tests {
             array.append(&all[from..to]).unwrap();
             assert_eq!(read(&path), (vec![to as u64 / 2, 2], all[..to].to_vec()));
         }
+        array.keep(10_001).unwrap();
+        assert_eq!(read(&path), (vec![10_001, 2], all[..20_002].to_vec()));
+        array.append(&all[20_002..]).unwrap();
+        assert_eq!(read(&path), (vec![15_000, 2], all.clone()));
         // What fills no rows leaves it as it was.
         assert!(array.append(&[1.0]).is_err());
         assert_eq!(read(&path).0, [15_000, 2]);

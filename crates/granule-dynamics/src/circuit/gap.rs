@@ -198,6 +198,15 @@ pub(super) fn conducting(
     pairs.extend(all.map(|(at, (a, b))| (a as u32, b as u32, wired.weights.at(at))));
     let plan = |from, to| GapPlan { index, from, to };
     let within = from == to;
+    pairs.sort_by_key(|(a, b, _)| (*a, *b));
+    let twice = pairs
+        .windows(2)
+        .find(|pair| (pair[0].0, pair[0].1) == (pair[1].0, pair[1].1));
+    if let Some([(a, b, _), _]) = twice {
+        let found = format!("cell {a} to cell {b} twice");
+        let allowed = "each pair once: a pair of cells has one gap junction";
+        return Err(DynamicsError::config(field(index, "rule"), found, allowed));
+    }
     if projection.gap != Some(GapJunction::Symmetric) {
         return Ok(vec![(plan(from, to), sorted(pairs, pre, post)?)]);
     }

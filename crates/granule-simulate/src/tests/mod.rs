@@ -52,6 +52,28 @@ fn sampled(text: &str, duration: f64, dt: f64) -> Vec<f64> {
     (0..grid.steps()).map(value).collect()
 }
 
+/// Blocks of a course are those of one that is computed in order, in any order.
+#[test]
+fn a_stimulus_has_its_values_in_any_order() {
+    for text in [
+        r#"{"kind": "noise", "amplitude": 2, "time_constant": 3}"#,
+        r#"{"kind": "sine", "amplitude": 1, "frequency": 7, "onset": 3}"#,
+    ] {
+        let stimulus: StimulusConfig = serde_json::from_str(text).unwrap();
+        let grid = Grid::over(2000.0, 0.5).unwrap();
+        let inputs = [Variable::new("current", "µA/cm²", 1)];
+        let made = || stimulus.init(&inputs, &grid, 7, &f64_place()).unwrap();
+        let forward = made();
+        let all: Vec<f64> = (0..4000).map(|step| forward.values(step)[0]).collect();
+        let backward = made();
+        for step in (0..4000).rev().step_by(7) {
+            assert_eq!(backward.values(step), [all[step]], "{text} {step}");
+        }
+        // After the end the last one stays.
+        assert_eq!(forward.values(9000), [all[3999]]);
+    }
+}
+
 #[test]
 fn stimuli_have_their_courses() {
     let step = course(r#"{"kind": "step", "amplitude": 3, "onset": 1}"#, 2.0);

@@ -151,6 +151,27 @@ fn who_takes_it_can_end_the_run() {
     }
 }
 
+/// What led to a failure is what one looks for then.
+#[test]
+fn the_steps_before_a_failure_are_handed_on() {
+    let text = "duration = 500.0\ndt = 1.0\n[system]\nkind = \"linear\"\na = [[0.2]]\nb = [[1.0]]\ninitial = 1.0\n\
+                [record]\nvariables = [\"x\"]\n";
+    for apart in [false, true] {
+        let made = experiment(text, |_| {}, &f64_place());
+        let made = if apart { made.apart() } else { made };
+        let mut kept = Kept::default();
+        let mut take = |block: Block<'_>| {
+            kept.take(block);
+            ControlFlow::Continue(())
+        };
+        let stream = Stream::new(&mut take).held(1 << 20);
+        let ended = made.run_to(|_, _| ControlFlow::Continue(()), Some(stream));
+        assert!(ended.is_err());
+        let last = kept.traces[0].last().copied().unwrap();
+        assert!(last > 1e6, "{apart} {last} {:?}", kept.times.last());
+    }
+}
+
 /// Only what is kept has to fit.
 #[test]
 fn a_record_too_large_to_be_kept_can_be_handed_on() {

@@ -120,6 +120,9 @@ fn simulate(
         .as_deref()
         .map(stream::Stream::new)
         .transpose()?;
+    if let (Some(stream), Some(saved)) = (&stream, &saved) {
+        stream.check_apart(saved)?;
+    }
     let stop = experiment.stop();
     interrupt.also(stop.flag())?;
     let mut progress = RunProgress::new(

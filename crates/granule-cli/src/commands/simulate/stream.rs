@@ -8,11 +8,15 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use granule::data::arrays::GrowingNpy;
-use granule::io::write_atomic_with;
+use granule::io::{check_writable, write_atomic_with};
 use granule::simulate::{Block, Trace};
 
 use super::result::Result as Told;
 use crate::failure::Usage;
+use crate::written::OutFile;
+
+/// The result beside the arrays.
+const RESULT: &str = "run.json";
 
 /// A folder of arrays that grow.
 pub struct Stream {
@@ -40,6 +44,8 @@ impl Stream {
             }
             Err(error) => return Err(refused(error.to_string())),
         }
+        let result = folder.join(RESULT);
+        check_writable(&result).map_err(|error| Usage::new(format!("--stream {error}")))?;
         Ok(Self {
             folder: folder.to_path_buf(),
             files: BTreeMap::new(),
@@ -47,15 +53,42 @@ impl Stream {
         })
     }
 
-    /// Writes the next part. What fails ends the run.
-    pub fn take(&mut self, block: Block<'_>) -> ControlFlow<()> {
-        match self.write(block) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(error) => {
-                self.failed = Some(error);
-                ControlFlow::Break(())
-            }
+    /// Refuses a file among the arrays.
+    ///
+    /// # Errors
+    /// Names it.
+    pub fn check_apart(&self, file: &OutFile) -> Result<(), Usage> {
+        let folder = file.path().parent().map(Path::canonicalize);
+        if folder.is_none_or(|folder| folder.ok() != self.folder.canonicalize().ok()) {
+            return Ok(());
         }
+        let path = file.path().display();
+        let reason = format!(
+            "{path} would stand among the arrays of --stream {}",
+            self.folder.display()
+        );
+        Err(Usage::new(reason).hint("give it a place of its own"))
+    }
+
+    /// Writes the next part. What fails ends the run, and no array keeps more of it than the others.
+    pub fn take(&mut self, block: Block<'_>) -> ControlFlow<()> {
+        if self.failed.is_some() {
+            return ControlFlow::Break(());
+        }
+        let before: BTreeMap<String, usize> = self
+            .files
+            .iter()
+            .map(|(name, file)| (name.clone(), file.rows()))
+            .collect();
+        let Err(error) = self.write(block) else {
+            return ControlFlow::Continue(());
+        };
+        self.failed = Some(error);
+        for (name, file) in &mut self.files {
+            // Where this fails as well, the first error says why.
+            let _ = file.keep(before.get(name).copied().unwrap_or_default());
+        }
+        ControlFlow::Break(())
     }
 
     fn write(&mut self, block: Block<'_>) -> anyhow::Result<()> {
@@ -112,7 +145,7 @@ impl Stream {
             file.finish()
                 .with_context(|| format!("cannot write {}", path.display()))?;
         }
-        write_atomic_with(&self.folder.join("run.json"), |file| {
+        write_atomic_with(&self.folder.join(RESULT), |file| {
             let mut file = BufWriter::new(file);
             told.as_json(|json| serde_json::to_writer(&mut file, &json))?;
             writeln!(file)?;

@@ -10,48 +10,77 @@ use granule::io::path::expand;
 use granule::io::words::counted;
 use toml::{Table, Value};
 
-use super::{Inlined, Unread, Unreadable};
+use super::{Inlined, Unreadable};
 use crate::config::layers::Layer;
+use crate::failure::unreadable;
 
 const KEY: &str = "sonata";
 
-/// Puts the edges in the place of every `sonata` of the circuit's projections. Those that cannot be read stay.
-pub(super) fn inline(layer: &mut Layer, folder: &Path) {
-    let circuit = layer.table.get_mut("circuit");
-    let projections = circuit.and_then(|circuit| circuit.get_mut("projection"));
-    let all: Vec<(String, &mut Value)> = match projections {
-        Some(Value::Array(list)) => list
-            .iter_mut()
-            .enumerate()
-            .map(|(index, own)| (index.to_string(), own))
-            .collect(),
-        // As `--set circuit.projection.0.sonata.edges=…` has it.
-        Some(Value::Table(table)) => table
-            .iter_mut()
-            .map(|(name, own)| (name.clone(), own))
-            .collect(),
-        _ => return,
-    };
-    for (name, projection) in all {
-        let Some(table) = projection
-            .as_table_mut()
-            .filter(|own| own.contains_key(KEY))
-        else {
+/// Takes relative paths in the circuit of a layer for those from its folder.
+pub(super) fn from_folder(layer: &mut Layer, folder: &Path) {
+    for (_, projection) in projections(&mut layer.table) {
+        let Some(own) = projection.get_mut(KEY).and_then(Value::as_table_mut) else {
             continue;
         };
-        let place = format!("circuit.projection.{name}");
-        match read(&place, table, folder) {
-            Ok(files) => layer.files.extend(files),
-            Err(reason) => layer.unread.push(Unread {
-                path: format!("{place}.{KEY}"),
-                named: table[KEY].clone(),
-                reason,
-            }),
+        for key in ["edges", "types"] {
+            if let Some(Value::String(path)) = own.get_mut(key)
+                && !path.trim().is_empty()
+            {
+                *path = folder
+                    .join(expand(Path::new(path)))
+                    .to_string_lossy()
+                    .into_owned();
+            }
         }
     }
 }
 
-fn read(place: &str, projection: &mut Table, folder: &Path) -> Result<Vec<Inlined>, Unreadable> {
+/// Puts the edges in the place of every `sonata` of the circuit's projections, once all layers are together.
+///
+/// # Errors
+/// What cannot be read, by the setting.
+pub fn inline(merged: &mut Table) -> anyhow::Result<Vec<Inlined>> {
+    let mut files = Vec::new();
+    for (name, projection) in projections(merged) {
+        // What has another form is told with all others.
+        let Some(Ok(own)) = projection.get(KEY).cloned().map(Value::try_into) else {
+            continue;
+        };
+        let place = format!("circuit.projection.{name}");
+        let read = read(&place, projection, &own);
+        files.extend(read.map_err(|Unreadable { text, damaged }| unreadable(text, damaged))?);
+    }
+    Ok(files)
+}
+
+/// The projections of a circuit, by number, or by what `--set` calls them.
+fn projections(table: &mut Table) -> Vec<(String, &mut Table)> {
+    let circuit = table.get_mut("circuit");
+    let all: Vec<(String, &mut Value)> =
+        match circuit.and_then(|circuit| circuit.get_mut("projection")) {
+            Some(Value::Array(list)) => {
+                let numbered = list.iter_mut().enumerate();
+                numbered
+                    .map(|(index, own)| (index.to_string(), own))
+                    .collect()
+            }
+            Some(Value::Table(table)) => table
+                .iter_mut()
+                .map(|(name, own)| (name.clone(), own))
+                .collect(),
+            _ => Vec::new(),
+        };
+    let tables = all.into_iter();
+    tables
+        .filter_map(|(name, own)| Some((name, own.as_table_mut()?)))
+        .collect()
+}
+
+fn read(
+    place: &str,
+    projection: &mut Table,
+    own: &SonataConfig,
+) -> Result<Vec<Inlined>, Unreadable> {
     let failed = |reason: String, damaged| Unreadable {
         text: format!("`{place}.{KEY}`: {reason}"),
         damaged,
@@ -61,10 +90,6 @@ fn read(place: &str, projection: &mut Table, folder: &Path) -> Result<Vec<Inline
             "the projection has a rule as well; the edges of a file are connections without one";
         return Err(failed(reason.into(), false));
     }
-    let own: SonataConfig = projection[KEY]
-        .clone()
-        .try_into()
-        .map_err(|error: toml::de::Error| failed(error.message().to_owned(), false))?;
     for (name, path) in [("edges", Some(&own.edges)), ("types", own.types.as_ref())] {
         if path.is_some_and(|path| path.as_os_str().is_empty()) {
             return Err(failed(
@@ -73,11 +98,10 @@ fn read(place: &str, projection: &mut Table, folder: &Path) -> Result<Vec<Inline
             ));
         }
     }
-    let whole = |path: &Path| folder.join(expand(path));
-    let (edges, types) = (whole(&own.edges), own.types.as_deref().map(whole));
+    let (edges, types) = (&own.edges, own.types.as_deref());
     let request = EdgeRequest {
-        edges: &edges,
-        types: types.as_deref(),
+        edges,
+        types,
         population: own.population.as_deref(),
         sources: own.sources,
         targets: own.targets,

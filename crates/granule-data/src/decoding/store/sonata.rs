@@ -63,7 +63,7 @@ pub fn read_edges(request: &EdgeRequest<'_>) -> Result<Edges, DataError> {
             let reason = format!("a population of edges has a data set {name}");
             return Err(DataError::format(&hdf5.place(&path), reason));
         }
-        let values = hdf5.doubles(&path)?;
+        let values = of_one_dimension(&hdf5, &path)?;
         let whole = |x: &f64| (0.0..MOST_NODES).contains(x) && x.fract() == 0.0;
         match values.iter().position(|x| !whole(x)) {
             None => Ok(values),
@@ -124,6 +124,11 @@ pub fn read_edges(request: &EdgeRequest<'_>) -> Result<Edges, DataError> {
     };
     let mut weights = carried.values("syn_weight", &chosen)?;
     if let (Some(weights), Some(several)) = (&mut weights, carried.values("nsyns", &chosen)?) {
+        if let Some(n) = several.iter().find(|n| n.fract() != 0.0 || **n < 1.0) {
+            let reason =
+                format!("an edge of {population} has nsyns = {n}, which is no number of synapses");
+            return Err(DataError::format(request.edges, reason));
+        }
         weights.iter_mut().zip(several).for_each(|(w, n)| *w *= n);
     }
     Ok(Edges {
@@ -132,6 +137,16 @@ pub fn read_edges(request: &EdgeRequest<'_>) -> Result<Edges, DataError> {
         weights,
         delays: carried.values("delay", &chosen)?,
     })
+}
+
+/// The numbers of a data set that is a list.
+fn of_one_dimension(hdf5: &Hdf5<'_>, path: &str) -> Result<Vec<f64>, DataError> {
+    let shape = hdf5.shape(&hdf5.dataset(path)?)?;
+    if shape.len() == 1 {
+        return hdf5.doubles(path);
+    }
+    let reason = format!("it has the shape {shape:?}, and a value for each edge is a list");
+    Err(DataError::format(&hdf5.place(path), reason))
 }
 
 /// The population that is asked for, or the only one.
@@ -191,7 +206,8 @@ impl Carried<'_> {
                 Some(own) => own,
                 None => {
                     let path = format!("edges/{}/{group}/{name}", self.population);
-                    let there = self.hdf5.has(&path).then(|| self.hdf5.doubles(&path));
+                    let there = self.hdf5.has(&path);
+                    let there = there.then(|| of_one_dimension(self.hdf5, &path));
                     groups.entry(group).or_insert(there.transpose()?)
                 }
             };

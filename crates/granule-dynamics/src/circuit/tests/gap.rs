@@ -342,6 +342,18 @@ fn what_no_gap_junction_has_is_refused_by_its_place() {
     let all = "[\"a\", \"b\"]";
     let error = other("cell = \"lif\"", [all, all]);
     assert!(error.contains("each pair of populations once"), "{error}");
+    for gap in ["symmetric", "rectifying"] {
+        let error = refused(&joined(
+            "",
+            &format!(
+                "gap = \"{gap}\"\nweight = 0.1\nrule = {{ kind = \"list\", pre = [0, 0], post = [1, 1] }}"
+            ),
+        ));
+        assert!(
+            error.contains("projection.0.rule = cell 0 to cell 1 twice"),
+            "{error}"
+        );
+    }
     let text = joined("", "gap = \"both\"\nweight = 0.1");
     assert!(toml::from_str::<CircuitConfig>(&text).is_err());
 }

@@ -74,7 +74,12 @@ const REPLACED: [&str; 5] = [
 ];
 
 /// A key that no configuration here has: a gate that is at its steady state.
-const UNSEEN: [&str; 1] = ["unit.initial.m"];
+const UNSEEN: [&str; 3] = [
+    "unit.initial.m",
+    // Of a file that is read before.
+    "circuit.projection.N.sonata.sources",
+    "circuit.projection.N.sonata.targets",
+];
 
 /// The path of what a level has, or of rules of plasticity, as that of the same thing alone.
 fn alone(path: &str) -> &str {
@@ -566,6 +571,12 @@ from = "listed"
 to = "cells"
 weight = 1.0
 plasticity = { rules = [{ kind = "pair-stdp" }] }
+[[circuit.projection]]
+from = "listed"
+to = "cells"
+weight = 1.0
+reward = "cells"
+plasticity = { rules = [{ kind = "reward-stdp" }] }
 [[circuit.projection]]
 from = "listed"
 to = "cells"
