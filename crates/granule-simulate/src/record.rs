@@ -28,9 +28,11 @@ pub(super) fn kept_of(
     state: &State,
 ) -> Vec<Tensor<2>> {
     let has_currents = kept.clone().any(|own| matches!(own, Kept::Current(_)));
-    let currents = has_currents
-        .then(|| dynamics.currents_of(state))
-        .unwrap_or_default();
+    let currents = if has_currents {
+        dynamics.currents_of(state)
+    } else {
+        Vec::new()
+    };
     let all = kept.map(|own| match own {
         Kept::Variable(index) => state[index].clone(),
         Kept::Current(index) => currents[index].clone(),

@@ -298,7 +298,7 @@ impl StimulusConfig {
         Ok(Stimulus {
             course: Course::Common {
                 row: Box::new(place.tensor(wide.clone(), [1, channels])),
-                values: Box::new(Common::new(self, grid, seed)?),
+                values: Common::new(self, grid, seed)?,
             },
             amplitude: wide,
         })
@@ -412,10 +412,7 @@ pub(super) struct Stimulus {
 #[derive(Clone, Debug)]
 enum Course {
     /// The same for all channels: one value for each step.
-    Common {
-        row: Box<Tensor<2>>,
-        values: Box<Common>,
-    },
+    Common { row: Box<Tensor<2>>, values: Common },
     /// One column for all channels, or one for each.
     Recorded {
         samples: Resampled,

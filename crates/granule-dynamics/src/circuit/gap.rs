@@ -329,7 +329,7 @@ pub(super) fn check_steps(
 ) -> Result<(), DynamicsError> {
     for (to, population) in plan.populations.iter().enumerate() {
         let own = || plan.gaps.iter().zip(all).filter(|(gap, _)| gap.to == to);
-        let (Kind::Unit(index, _), Some((last, _))) = (&population.kind, own().last()) else {
+        let (Kind::Unit(index, _), Some((last, _))) = (&population.kind, own().next_back()) else {
             continue;
         };
         let mut onto = vec![0.0; population.size];

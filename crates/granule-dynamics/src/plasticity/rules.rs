@@ -43,10 +43,6 @@ macro_rules! rules {
 
         /// Any of the rules here.
         #[derive(Module, Debug)]
-        #[expect(
-            clippy::large_enum_variant,
-            reason = "a model has a handful of them, and Burn's modules cannot be boxed"
-        )]
         pub enum AnyRule {
             $(#[doc = concat!("[`", stringify!($Rule), "`].")] $Rule($Rule),)+
         }
